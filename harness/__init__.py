@@ -1,0 +1,1 @@
+"""Seatrial: end-to-end deployment tests for model-scoring services on Kubernetes."""

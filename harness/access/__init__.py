@@ -1,0 +1,1 @@
+"""Ways from the test to a deployed service."""

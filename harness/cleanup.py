@@ -1,0 +1,56 @@
+"""The teardown stack: registered before a thing is made, run in reverse, every entry attempted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+
+from harness.errors import CleanupError
+
+
+class CleanupStack:
+    """Removals to run later, last registered first.
+
+    As a context manager it closes on leaving; when the block itself failed, that failure stays the one reported and
+    the cleanup's errors are added to it as notes.
+    """
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[str, Callable[[], object]]] = []
+
+    def push(self, label: str, remove: Callable[[], object]) -> None:
+        """Register `remove`, described by `label`."""
+        self._entries.append((label, remove))
+
+    def pop_all(self) -> CleanupStack:
+        """Move every entry to a new stack and return it: what was made is now somebody else's to remove."""
+        other = CleanupStack()
+        other._entries, self._entries = self._entries, []
+        return other
+
+    def close(self) -> None:
+        """Run every entry in reverse; raise one :class:`~harness.errors.CleanupError` for all that failed."""
+        errors: list[tuple[str, BaseException]] = []
+        while self._entries:
+            label, remove = self._entries.pop()
+            try:
+                remove()
+            except Exception as error:  # noqa: BLE001 - every entry is attempted, whatever the others did
+                errors.append((label, error))
+        if errors:
+            raise CleanupError(errors)
+
+    def __enter__(self) -> CleanupStack:  # noqa: PYI034 - Self is from Python 3.11 on
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except CleanupError as cleanup_error:
+            if error is None:
+                raise
+            # BaseException.add_note is from Python 3.11 on; the list it appends to is what tracebacks read.
+            notes = getattr(error, "__notes__", [])
+            error.__notes__ = [*notes, str(cleanup_error)]

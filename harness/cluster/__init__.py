@@ -1,0 +1,1 @@
+"""Kubernetes clusters behind one protocol: made by kind, or already there."""

@@ -1,0 +1,129 @@
+"""The seam between a run and the clusters it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from harness.process.command import DEFAULT_TIMEOUT_S, Command
+
+Role = Literal["control-plane", "worker"]
+
+
+@dataclass(frozen=True)
+class PortMapping:
+    """A port of a node published on the host.
+
+    Args:
+        container_port: port inside the node.
+        host_port: port on the host, 0 for a free one.
+        listen_address: host address.
+        protocol: ``TCP``, ``UDP`` or ``SCTP``.
+    """
+
+    container_port: int
+    host_port: int = 0
+    listen_address: str = "127.0.0.1"
+    protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node of a cluster.
+
+    Args:
+        role: ``control-plane`` or ``worker``.
+        image: node image; ``None`` uses the cluster's.
+        port_mappings: ports published on the host.
+        labels: Kubernetes node labels.
+    """
+
+    role: Role = "control-plane"
+    image: str | None = None
+    port_mappings: tuple[PortMapping, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClusterSpec:
+    """A cluster as declared: what makes two clusters interchangeable.
+
+    Args:
+        kubernetes: minor version, e.g. ``1.34``.
+        nodes: the nodes, at least one control plane.
+        load_balancer: whether Services of type LoadBalancer get an address.
+        extra_config: merged into kind's Cluster config as it is (``kind.x-k8s.io/v1alpha4``).
+    """
+
+    kubernetes: str
+    nodes: tuple[NodeSpec, ...] = (NodeSpec(),)
+    load_balancer: bool = True
+    extra_config: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_size(cls, kubernetes: str, *, workers: int = 0) -> ClusterSpec:
+        """One control plane and `workers` workers."""
+        return cls(kubernetes, (NodeSpec(), *(NodeSpec("worker") for _ in range(workers))))
+
+
+@dataclass(frozen=True)
+class ClusterHandle:
+    """A usable cluster.
+
+    Args:
+        name: the cluster's name, e.g. ``seatrial-1f2e3d4c``.
+        provider: ``kind`` or ``existing``.
+        kubeconfig: a kubeconfig file of Seatrial's own, never the user's.
+        context: the context inside it.
+        kubectl: path of the kubectl to use with it.
+        nodes: the node names.
+        registry: ``HOST:PORT`` where the host pushes images for this cluster; ``None`` when there is none.
+        reused: whether it was kept by an earlier run.
+        kubernetes: the server's version, e.g. ``v1.34.4``.
+    """
+
+    name: str
+    provider: str
+    kubeconfig: Path
+    context: str
+    kubectl: Path
+    nodes: tuple[str, ...] = ()
+    registry: str | None = None
+    reused: bool = False
+    kubernetes: str = ""
+
+    def environment(self) -> dict[str, str | None]:
+        """Variables that point kubectl and helm at this cluster, per command: ``os.environ`` is never changed."""
+        return {"KUBECONFIG": str(self.kubeconfig)}
+
+    def kubectl_command(self, *args: str, timeout_s: float = DEFAULT_TIMEOUT_S, stdin: str | None = None) -> Command:
+        """Return a kubectl command against this cluster; `args` come from :mod:`harness.commands.kubectl`."""
+        return Command(
+            (str(self.kubectl), "--context", self.context, *args),
+            env=self.environment(),
+            timeout_s=timeout_s,
+            stdin=stdin,
+        )
+
+    def api_client(self) -> Any:
+        """Return a new ``kubernetes.client.ApiClient`` for this cluster; the caller closes it."""
+        from kubernetes import config  # noqa: PLC0415 - heavy: only runs that use a cluster pay for it
+
+        return config.new_client_from_config(  # type: ignore[no-untyped-call] # the client has no types
+            config_file=str(self.kubeconfig), context=self.context
+        )
+
+
+class ClusterProvider(Protocol):
+    """Makes clusters available to runs."""
+
+    def create(self, name: str, spec: ClusterSpec) -> ClusterHandle:
+        """Return a usable cluster of that name and declaration, an interchangeable kept one if there is one."""
+
+    def delete(self, handle: ClusterHandle) -> None:
+        """Remove the cluster and all that was made for it; nothing to do when it is gone or not ours."""
+
+    def collect_logs(self, handle: ClusterHandle, directory: Path) -> Sequence[Path]:
+        """Write the nodes' logs below `directory`; return the files."""

@@ -1,0 +1,1 @@
+"""Argv builders and output parsers of the programs Seatrial drives; nothing here runs anything."""

@@ -1,0 +1,221 @@
+"""Every error Seatrial raises on purpose, typed by what the caller can do about it.
+
+The tree::
+
+    SeatrialError
+     +- SettingsError            a value the user gave is wrong (surfaces as pytest.UsageError)
+     +- CommandError             a program ended with a non-zero exit code
+     |   +- CommandTimeoutError  ... or was stopped at its time limit
+     |   +- ProgramNotFoundError ... or could not be started at all
+     +- WaitTimeoutError         a condition did not hold within its deadline
+     +- SupplyError              a program or an image cannot be had
+     |   +- MissingArtifactsError   several at once, with how to get each
+     |   +- DownloadError           the publisher's address did not deliver
+     |   |   +- DigestMismatchError    ... or delivered something else than what is pinned
+     |   +- BuildError              a build from package registries failed
+     +- EngineError              no Docker engine answers, or ours does not start
+     +- ClusterError             a cluster cannot be made, found, used or deleted
+     |   +- ClusterNotReadyError    it is there but not usable
+     |   +- ContextRefusedError     it is there but Seatrial must not touch it
+     +- ImageError               an image cannot be built, tagged, pushed or pulled
+     |   +- ImageBuildError
+     +- DeployError              a deployment was refused by the cluster or a chart by Helm
+     |   +- RolloutError            it was accepted and will not become ready
+     +- AccessError              no way to reach a deployed service
+     +- EndpointNotReadyError    the address is known and does not answer properly
+     +- CleanupError             something Seatrial made could not be removed
+
+    ScoreMismatch (AssertionError)  the service answered, and the answer is wrong
+
+A wrong score is an ``AssertionError`` so that pytest shows it as a failed assertion rather than as a broken platform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.process.outcome import Outcome
+
+# Long outputs are cut from the front: programs print the reason last. 4,000 characters fill about one screen.
+TAIL_CHARS = 4_000
+
+
+def tail(text: str, limit: int = TAIL_CHARS) -> str:
+    """Return the last `limit` characters of `text`, saying so when something was cut."""
+    text = text.strip()
+    if len(text) <= limit:
+        return text
+    return f"[... {len(text) - limit} characters cut ...]\n{text[-limit:]}"
+
+
+class SeatrialError(Exception):
+    """Base of the tree.
+
+    Args:
+        attempted: what was tried and on what, e.g. ``"create kind cluster 'demo'"``.
+        seen: what was observed instead of success.
+        hint: what the reader can do about it.
+        facts: further named facts, kept as ``self.facts`` for the evidence.
+    """
+
+    def __init__(self, attempted: str, *, seen: str = "", hint: str = "", **facts: object) -> None:
+        self.attempted = attempted
+        self.seen = seen
+        self.hint = hint
+        self.facts = facts
+        super().__init__(attempted)
+
+    def __str__(self) -> str:
+        lines = [f"could not {self.attempted}"]
+        if self.seen:
+            lines.append(f"  seen: {_indent(self.seen)}")
+        if self.hint:
+            lines.append(f"  try:  {_indent(self.hint)}")
+        return "\n".join(lines)
+
+
+def _indent(text: str) -> str:
+    return tail(text).replace("\n", "\n        ")
+
+
+class SettingsError(SeatrialError):
+    """One or more settings are wrong; all problems are reported together."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("use these settings", seen="\n".join(self.problems))
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+class CommandError(SeatrialError):
+    """A program ended with a non-zero exit code."""
+
+    def __init__(self, outcome: Outcome, *, hint: str = "") -> None:
+        self.outcome = outcome
+        super().__init__(f"run `{outcome.command.pasteable()}`", seen=self._what_was_seen(outcome), hint=hint)
+
+    @staticmethod
+    def _what_was_seen(outcome: Outcome) -> str:
+        output = outcome.stderr.strip() or outcome.stdout.strip() or "no output"
+        return f"exit code {outcome.exit_code} after {outcome.duration_s:.1f} s\n{output}"
+
+
+class CommandTimeoutError(CommandError):
+    """A program was stopped because it ran past its time limit."""
+
+    @staticmethod
+    def _what_was_seen(outcome: Outcome) -> str:
+        output = outcome.stderr.strip() or outcome.stdout.strip() or "no output"
+        return f"still running after its time limit of {outcome.command.timeout_s:g} s, stopped\n{output}"
+
+
+class ProgramNotFoundError(CommandError):
+    """A program could not be started because it is not there or not executable."""
+
+    @staticmethod
+    def _what_was_seen(outcome: Outcome) -> str:
+        return outcome.stderr
+
+
+class WaitTimeoutError(SeatrialError):
+    """A condition did not hold within its deadline.
+
+    `last` holds the last observation; `timeout_s` the deadline in seconds.
+    """
+
+    def __init__(self, attempted: str, *, timeout_s: float, last: object, seen: str = "", hint: str = "") -> None:
+        self.timeout_s = timeout_s
+        self.last = last
+        super().__init__(f"{attempted} within {timeout_s:g} s", seen=seen or f"last: {last}", hint=hint)
+
+
+class SupplyError(SeatrialError):
+    """A program or an image cannot be had from any source."""
+
+
+class MissingArtifactsError(SupplyError):
+    """Several artifacts are missing and may not be fetched or built; `missing` names each with how to get it."""
+
+    def __init__(self, missing: Sequence[tuple[str, str]], *, because: str) -> None:
+        self.missing = tuple(missing)
+        super().__init__(
+            f"supply {', '.join(name for name, _ in missing)} ({because})",
+            seen="\n".join(f"{name}: not there" for name, _ in missing),
+            hint="\n".join(f"{name}: {how}" for name, how in missing),
+        )
+
+
+class DownloadError(SupplyError):
+    """The publisher's address did not deliver the artifact."""
+
+
+class DigestMismatchError(DownloadError):
+    """What was delivered or cached is not what is pinned."""
+
+
+class BuildError(SupplyError):
+    """A build from package registries failed; `facts["log"]` names the log file."""
+
+
+class EngineError(SeatrialError):
+    """No Docker engine answers, or the managed one does not start."""
+
+
+class ClusterError(SeatrialError):
+    """A cluster cannot be made, found, used or deleted."""
+
+
+class ClusterNotReadyError(ClusterError):
+    """A cluster is there but is not usable."""
+
+
+class ContextRefusedError(ClusterError):
+    """A kubeconfig context exists but Seatrial must not touch it."""
+
+
+class ImageError(SeatrialError):
+    """An image cannot be tagged, pushed, pulled or run."""
+
+
+class ImageBuildError(ImageError):
+    """An image cannot be built from its directory."""
+
+
+class DeployError(SeatrialError):
+    """A deployment was refused by the cluster, or a chart by Helm."""
+
+
+class RolloutError(DeployError):
+    """A deployment was accepted and will not become ready; `reason` is Kubernetes' own word for it."""
+
+    def __init__(self, attempted: str, *, reason: str, seen: str = "", hint: str = "", **facts: object) -> None:
+        self.reason = reason
+        super().__init__(attempted, seen=f"{reason}: {seen}" if seen else reason, hint=hint, **facts)
+
+
+class AccessError(SeatrialError):
+    """There is no way to reach a deployed service."""
+
+
+class EndpointNotReadyError(SeatrialError):
+    """An address is known and did not answer properly within its deadline."""
+
+
+class CleanupError(SeatrialError):
+    """Something Seatrial made could not be removed; `errors` holds each cause."""
+
+    def __init__(self, errors: Sequence[tuple[str, BaseException]]) -> None:
+        self.errors = tuple(errors)
+        super().__init__(
+            "remove everything this run made",
+            seen="\n".join(f"{label}: {error}" for label, error in errors),
+            hint="the next run removes what is labelled as owned by a run that has ended",
+        )
+
+
+class ScoreMismatch(AssertionError):  # noqa: N818 - an assertion, named as assertions are
+    """The service answered, and the answer is wrong."""

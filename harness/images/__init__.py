@@ -1,0 +1,1 @@
+"""Container images: built, tagged by content, pushed, pulled and made present on nodes."""

@@ -1,0 +1,87 @@
+"""DNS-safe names, run ids and the labels that mark what a run owns."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+# RFC 1123: one label of a DNS name has at most 63 characters; Kubernetes names of namespaces and Services obey it.
+DNS_LABEL_MAX = 63
+
+LABEL_PREFIX = "seatrial.dev"
+LABEL_RUN = f"{LABEL_PREFIX}/run"
+LABEL_OWNER = f"{LABEL_PREFIX}/owner-pid"
+LABEL_STARTED = f"{LABEL_PREFIX}/started"
+LABEL_RECIPE = f"{LABEL_PREFIX}/recipe"
+LABEL_CLUSTER = f"{LABEL_PREFIX}/cluster"
+LABEL_KEPT = f"{LABEL_PREFIX}/kept"
+LABEL_ROLE = f"{LABEL_PREFIX}/role"
+
+
+def dns_label(*parts: str) -> str:
+    """Join `parts` into one valid DNS label; too long a name is cut and ends in a digest of the whole.
+
+    >>> dns_label("Test_ML", "score/api")
+    'test-ml-score-api'
+    """
+    whole = re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-") or "x"
+    if len(whole) <= DNS_LABEL_MAX:
+        return whole
+    digest = hashlib.sha256("-".join(parts).encode()).hexdigest()[:8]
+    return f"{whole[: DNS_LABEL_MAX - 9].rstrip('-')}-{digest}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Who owns what is made: one run of pytest or of the command line.
+
+    Args:
+        run_id: eight hex digits, unique per run.
+        owner_pid: process id of the run.
+        owner_started: the process's start time in clock ticks since boot (field 22 of /proc/PID/stat), so that a
+            recycled pid is not mistaken for a living owner.
+        started: wall-clock start, whole seconds since the epoch.
+    """
+
+    run_id: str
+    owner_pid: int
+    owner_started: int
+    started: int
+
+    @classmethod
+    def begin(cls) -> Run:
+        """Describe the current process as an owner, with a fresh run id."""
+        pid = os.getpid()
+        return cls(secrets.token_hex(4), pid, process_start_ticks(pid) or 0, int(time.time()))
+
+    def labels(self) -> dict[str, str]:
+        """The labels put on every container, network, image and Kubernetes object this run makes."""
+        return {
+            LABEL_RUN: self.run_id,
+            LABEL_OWNER: f"{self.owner_pid}.{self.owner_started}",
+            LABEL_STARTED: str(self.started),
+        }
+
+
+def process_start_ticks(pid: int) -> int | None:
+    """Return when process `pid` started, in clock ticks since boot, or ``None`` when it is gone (Linux only)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    # The program's name is in parentheses and may itself hold spaces and parentheses.
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def owner_is_alive(label: str) -> bool:
+    """Whether the run that wrote an owner label (``PID.TICKS``) is still running on this host."""
+    pid, _, ticks = label.partition(".")
+    if not (pid.isdigit() and ticks.isdigit()):
+        return False
+    started = process_start_ticks(int(pid))
+    return started is not None and started == int(ticks)

@@ -1,0 +1,1 @@
+"""What a deployment expects outside its cluster, served locally."""

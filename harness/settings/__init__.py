@@ -1,0 +1,1 @@
+"""What the user chose: declared once, resolved once, frozen afterwards."""

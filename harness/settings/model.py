@@ -1,0 +1,151 @@
+"""Settings as frozen values; each stage of a run gets its own slice.
+
+Every field's default lives in the table of :mod:`harness.settings.options`; the classes here only say what a resolved
+value is. Time is in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+ProviderName = Literal["kind", "existing"]
+
+
+@dataclass(frozen=True)
+class SupplySettings:
+    """Where programs and images come from.
+
+    Args:
+        cache_dir: Seatrial's cache, ``$XDG_CACHE_HOME/seatrial``.
+        offline: never ask the network.
+        build: whether artifacts may be built from package registries.
+        download: whether published artifacts may be downloaded or pulled.
+        given: paths (programs) or references (images) the user gave, by artifact name.
+    """
+
+    cache_dir: Path
+    offline: bool
+    build: bool
+    download: bool
+    given: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """Which Docker engine is used.
+
+    Args:
+        docker_host: address of the user's engine, ``None`` to look in Docker's usual places.
+        managed: whether Seatrial may start an engine of its own where none answers.
+        install: whether Debian packages may be installed for it.
+        state_dir: runtime state of the managed engine (socket, pid file, log).
+        data_dir: its data root.
+    """
+
+    docker_host: str | None
+    managed: bool
+    install: bool
+    state_dir: Path
+    data_dir: Path
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """Which cluster is used, and what becomes of it.
+
+    Args:
+        provider: ``kind`` makes clusters, ``existing`` uses one that is there.
+        name: the cluster's name; ``None`` makes a unique one per run.
+        keep: keep the cluster after the run and use it again in the next.
+        kubeconfig: kubeconfig file; for ``kind`` where to write, for ``existing`` where to read.
+        context: context inside it, required for ``existing``.
+        allow_production: permit contexts whose names look like production.
+        kubernetes: Kubernetes minor version of new clusters, e.g. ``1.34``.
+        node_image: node image the user gave, ``None`` lets supply choose.
+        create_timeout_s: limit for creating a cluster until it is usable.
+        delete_timeout_s: limit for deleting it.
+    """
+
+    provider: ProviderName
+    name: str | None
+    keep: bool
+    kubeconfig: Path | None
+    context: str | None
+    allow_production: bool
+    kubernetes: str
+    node_image: str | None
+    create_timeout_s: float
+    delete_timeout_s: float
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """How images are built and reach the nodes.
+
+    Args:
+        build_timeout_s: limit for one image build.
+        registry: ``HOST[:PORT][/PREFIX]`` of a registry that an ``existing`` cluster pulls from.
+    """
+
+    build_timeout_s: float
+    registry: str | None
+
+
+@dataclass(frozen=True)
+class DeploySettings:
+    """Limits for deployments.
+
+    Args:
+        rollout_timeout_s: limit for one rollout.
+        helm_timeout_s: limit for one helm call that waits.
+    """
+
+    rollout_timeout_s: float
+    helm_timeout_s: float
+
+
+@dataclass(frozen=True)
+class ScoringSettings:
+    """Limits for scoring requests.
+
+    Args:
+        request_timeout_s: limit for one request.
+        ready_timeout_s: limit for an endpoint to answer at all.
+    """
+
+    request_timeout_s: float
+    ready_timeout_s: float
+
+
+@dataclass(frozen=True)
+class EvidenceSettings:
+    """Where the evidence of a run goes.
+
+    Args:
+        directory: parent of the runs' directories.
+        log_tail_lines: container log lines kept per container.
+    """
+
+    directory: Path
+    log_tail_lines: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything the user chose, with where each value came from.
+
+    Args:
+        origins: option name -> origin: ``command line``, ``environment NAME``, ``ini KEY`` or ``default``.
+    """
+
+    supply: SupplySettings
+    engine: EngineSettings
+    cluster: ClusterSettings
+    images: ImageSettings
+    deploy: DeploySettings
+    scoring: ScoringSettings
+    evidence: EvidenceSettings
+    origins: Mapping[str, str]

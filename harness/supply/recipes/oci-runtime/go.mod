@@ -1,0 +1,3 @@
+module seatrial.local/oci-runtime
+
+go 1.21

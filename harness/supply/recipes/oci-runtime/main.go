@@ -1,0 +1,162 @@
+// An OCI runtime that stands in front of runc on hosts that lack capabilities.
+//
+// `docker run --privileged` and `docker exec --privileged` ask for every capability the kernel knows; runc refuses
+// the whole request when the host's bounding set lacks one of them. This program removes the capabilities that are
+// missing from its own bounding set from the request and then becomes runc. It runs on every create and exec, so it
+// uses the standard library only and rewrites a file only when something has to go.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// runc's path; the engine room sets it at link time (-X main.runtimePath=...).
+var runtimePath = "/usr/sbin/runc"
+
+// Capability names by bit number, from include/uapi/linux/capability.h (Linux 5.9 and later: 41 capabilities).
+var capabilityNames = []string{
+	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
+	"CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN",
+	"CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT",
+	"CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE",
+	"CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL",
+	"CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND",
+	"CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+}
+
+func main() {
+	if err := adapt(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "seatrial-oci-runtime:", err)
+		os.Exit(1)
+	}
+	argv := append([]string{runtimePath}, os.Args[1:]...)
+	err := syscall.Exec(runtimePath, argv, os.Environ())
+	fmt.Fprintf(os.Stderr, "seatrial-oci-runtime: cannot start %s: %v\n", runtimePath, err)
+	os.Exit(1)
+}
+
+// adapt rewrites the file that carries the requested capabilities, if the command has one.
+func adapt(args []string) error {
+	path := ""
+	process := false
+	verb := ""
+	for i, arg := range args {
+		switch {
+		case arg == "create" || arg == "run" || arg == "exec" || arg == "restore":
+			if verb == "" {
+				verb = arg
+			}
+		case (arg == "--bundle" || arg == "-b") && i+1 < len(args):
+			path = filepath.Join(args[i+1], "config.json")
+		case strings.HasPrefix(arg, "--bundle="):
+			path = filepath.Join(strings.TrimPrefix(arg, "--bundle="), "config.json")
+		case (arg == "--process" || arg == "-p") && i+1 < len(args):
+			path, process = args[i+1], true
+		case strings.HasPrefix(arg, "--process="):
+			path, process = strings.TrimPrefix(arg, "--process="), true
+		}
+	}
+	if verb == "" || path == "" {
+		return nil
+	}
+	missing, err := missingCapabilities()
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	return strip(path, process, missing)
+}
+
+func missingCapabilities() (map[string]bool, error) {
+	file, err := os.Open("/proc/self/status")
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		value, found := strings.CutPrefix(lines.Text(), "CapBnd:")
+		if !found {
+			continue
+		}
+		bounding, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+		if err != nil {
+			return nil, err
+		}
+		missing := map[string]bool{}
+		for bit, name := range capabilityNames {
+			if bounding&(1<<uint(bit)) == 0 {
+				missing[name] = true
+			}
+		}
+		return missing, nil
+	}
+	return nil, fmt.Errorf("no CapBnd line in /proc/self/status")
+}
+
+// strip keeps every other field byte for byte: only the capability lists are decoded.
+func strip(path string, process bool, missing map[string]bool) error {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	document := map[string]json.RawMessage{}
+	if err := json.Unmarshal(raw, &document); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	holder := document
+	if !process {
+		holder = map[string]json.RawMessage{}
+		if document["process"] == nil {
+			return nil
+		}
+		if err := json.Unmarshal(document["process"], &holder); err != nil {
+			return fmt.Errorf("%s: process: %w", path, err)
+		}
+	}
+	if holder["capabilities"] == nil {
+		return nil
+	}
+	sets := map[string][]string{}
+	if err := json.Unmarshal(holder["capabilities"], &sets); err != nil {
+		return fmt.Errorf("%s: capabilities: %w", path, err)
+	}
+	changed := false
+	for set, names := range sets {
+		kept := names[:0]
+		for _, name := range names {
+			if missing[name] {
+				changed = true
+				continue
+			}
+			kept = append(kept, name)
+		}
+		sets[set] = kept
+	}
+	if !changed {
+		return nil
+	}
+	if holder["capabilities"], err = json.Marshal(sets); err != nil {
+		return err
+	}
+	if !process {
+		if document["process"], err = json.Marshal(holder); err != nil {
+			return err
+		}
+	}
+	adapted, err := json.Marshal(document)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, adapted, info.Mode().Perm())
+}
