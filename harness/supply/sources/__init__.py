@@ -1,0 +1,1 @@
+"""Places a program may come from, one module each; the resolver asks them in order."""
