@@ -19,6 +19,10 @@ The tree::
      |   +- ContextRefusedError     it is there but Seatrial must not touch it
      +- ImageError               an image cannot be built, tagged, pushed or pulled
      |   +- ImageBuildError
+     |   +- RegistryError        a registry did not take or give an image
+     |       +- RegistryUnreachableError   nothing answers at its address
+     |       +- RegistryAuthError          it wants other credentials, or grants too little
+     |       +- RegistryTLSError           its certificate is not trusted, or it does not speak TLS
      +- DeployError              a deployment was refused by the cluster or a chart by Helm
      |   +- RolloutError            it was accepted and will not become ready
      +- AccessError              no way to reach a deployed service
@@ -183,6 +187,22 @@ class ImageError(SeatrialError):
 
 class ImageBuildError(ImageError):
     """An image cannot be built from its directory."""
+
+
+class RegistryError(ImageError):
+    """A registry did not take or give an image."""
+
+
+class RegistryUnreachableError(RegistryError):
+    """Nothing answers at a registry's address."""
+
+
+class RegistryAuthError(RegistryError):
+    """A registry wants other credentials, or grants these too little."""
+
+
+class RegistryTLSError(RegistryError):
+    """A registry's certificate is not trusted, or it does not speak TLS where TLS is asked for."""
 
 
 class DeployError(SeatrialError):
