@@ -27,6 +27,7 @@ The tree::
      |   +- RolloutError            it was accepted and will not become ready
      +- AccessError              no way to reach a deployed service
      +- EndpointNotReadyError    the address is known and does not answer properly
+     +- PayloadError             a request payload cannot be sent as JSON
      +- CleanupError             something Seatrial made could not be removed
 
     ScoreMismatch (AssertionError)  the service answered, and the answer is wrong
@@ -223,6 +224,10 @@ class AccessError(SeatrialError):
 
 class EndpointNotReadyError(SeatrialError):
     """An address is known and did not answer properly within its deadline."""
+
+
+class PayloadError(SeatrialError):
+    """A request payload cannot be sent as JSON; nothing was sent."""
 
 
 class CleanupError(SeatrialError):
