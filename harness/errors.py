@@ -24,6 +24,8 @@ The tree::
      |       +- RegistryAuthError          it wants other credentials, or grants too little
      |       +- RegistryTLSError           its certificate is not trusted, or it does not speak TLS
      +- DeployError              a deployment was refused by the cluster or a chart by Helm
+     |   +- ManifestError           documents are malformed: refused before anything is applied
+     |   +- ChartError              a chart or its values are malformed: refused by Helm before anything is applied
      |   +- RolloutError            it was accepted and will not become ready
      +- AccessError              no way to reach a deployed service
      +- EndpointNotReadyError    the address is known and does not answer properly
@@ -208,6 +210,40 @@ class RegistryTLSError(RegistryError):
 
 class DeployError(SeatrialError):
     """A deployment was refused by the cluster, or a chart by Helm."""
+
+
+class ManifestError(DeployError):
+    """Documents are malformed; `file` and `line` (1-based, 0 when unknown) say where."""
+
+    def __init__(self, attempted: str, *, file: str, line: int = 0, seen: str, hint: str = "", **facts: object) -> None:
+        self.file = file
+        self.line = line
+        where = f"{file}:{line}" if line else file
+        super().__init__(attempted, seen=f"{where}: {seen}", hint=hint, **facts)
+
+
+class ChartError(DeployError):
+    """A chart or the values given to it are malformed.
+
+    `problem` is one of ``missing``, ``malformed``, ``dependency``, ``template`` or ``values``; `file` and `line`
+    (1-based, 0 when unknown) say where, as Helm reports it: relative to the chart's parent.
+    """
+
+    def __init__(
+        self,
+        attempted: str,
+        *,
+        problem: str,
+        file: str = "",
+        line: int = 0,
+        seen: str,
+        hint: str = "",
+        **facts: object,
+    ) -> None:
+        self.problem = problem
+        self.file = file
+        self.line = line
+        super().__init__(attempted, seen=seen, hint=hint, **facts)
 
 
 class RolloutError(DeployError):
