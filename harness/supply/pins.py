@@ -65,7 +65,7 @@ class PublishedImage:
 
     Args:
         version: upstream's version of what is inside.
-        reference: ``NAME@sha256:...``.
+        reference: ``NAME@sha256:...``, without a tag (an engine ignores one beside a digest).
     """
 
     version: str

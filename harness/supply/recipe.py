@@ -19,6 +19,7 @@ recipe's tables, the pinned values, the processor and the digests of what it nee
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -26,10 +27,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from harness.errors import SupplyError
-from harness.supply.pins import Arch, Pins
+from harness.supply.pins import Arch, Pins, minor
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -95,8 +96,10 @@ class Recipe:
         return f"seatrial/{self.name}:{self.key}"
 
     def fill(self, text: str) -> str:
-        """Replace ``{version}``, ``{arch}`` and ``{PIN}`` in `text` by their values; other braces stay."""
+        """Replace ``{version}``, ``{major}``, ``{minor}``, ``{arch}`` and ``{PIN}`` in `text`; other braces stay."""
         values = {**self.pins, "version": self.version, "arch": self.arch}
+        with contextlib.suppress(ValueError):  # a version such as "bookworm" has neither
+            values["major"], values["minor"] = map(str, minor(self.version))
         return re.sub(r"\{([a-z0-9][a-z0-9.-]*)\}", lambda match: values.get(match[1], match[0]), text)
 
 
@@ -156,7 +159,7 @@ class Recipes:
             ) from None
         except tomllib.TOMLDecodeError as error:
             raise SupplyError(f"read recipe '{name}'", seen=str(error)) from error
-        kind = table.get("kind")
+        kind = cast("RecipeKind", table.get("kind"))
         if kind not in get_args(RecipeKind):
             raise SupplyError(f"read recipe '{name}'", seen=f"kind = {kind!r}, known: {get_args(RecipeKind)}")
         unknown = sorted(set(table) - _KNOWN_KEYS - {kind})

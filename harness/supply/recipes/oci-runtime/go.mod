@@ -1,3 +1,3 @@
-module seatrial.local/oci-runtime
+module seatrial.dev/recipes/oci-runtime
 
 go 1.21

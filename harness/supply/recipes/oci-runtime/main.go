@@ -11,14 +11,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 )
 
-// runc's path; the engine room sets it at link time (-X main.runtimePath=...).
-var runtimePath = "/usr/sbin/runc"
+// Debian's place for runc comes after PATH: a root shell without /usr/sbin on its PATH is common in containers.
+var runtimePaths = []string{"/usr/local/sbin/runc", "/usr/sbin/runc", "/usr/bin/runc"}
 
 // Capability names by bit number, from include/uapi/linux/capability.h (Linux 5.9 and later: 41 capabilities).
 var capabilityNames = []string{
@@ -31,39 +32,41 @@ var capabilityNames = []string{
 	"CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
 }
 
+// Flags of runc that stand before the verb and take a value (runc 1.1, `runc --help`).
+var globalFlagsWithValue = map[string]bool{
+	"--log": true, "--log-format": true, "--root": true, "--criu": true, "--rootless": true,
+}
+
 func main() {
 	if err := adapt(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "seatrial-oci-runtime:", err)
 		os.Exit(1)
 	}
-	argv := append([]string{runtimePath}, os.Args[1:]...)
-	err := syscall.Exec(runtimePath, argv, os.Environ())
-	fmt.Fprintf(os.Stderr, "seatrial-oci-runtime: cannot start %s: %v\n", runtimePath, err)
+	runtime, err := findRuntime()
+	if err == nil {
+		err = syscall.Exec(runtime, append([]string{runtime}, os.Args[1:]...), os.Environ())
+	}
+	fmt.Fprintf(os.Stderr, "seatrial-oci-runtime: cannot start %s: %v\n", runtime, err)
 	os.Exit(1)
+}
+
+// findRuntime returns the runc that stands on PATH, else in one of the usual places.
+func findRuntime() (string, error) {
+	if found, err := exec.LookPath("runc"); err == nil {
+		return found, nil
+	}
+	for _, path := range runtimePaths {
+		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "runc", fmt.Errorf("it is neither on PATH nor at %s", strings.Join(runtimePaths, ", "))
 }
 
 // adapt rewrites the file that carries the requested capabilities, if the command has one.
 func adapt(args []string) error {
-	path := ""
-	process := false
-	verb := ""
-	for i, arg := range args {
-		switch {
-		case arg == "create" || arg == "run" || arg == "exec" || arg == "restore":
-			if verb == "" {
-				verb = arg
-			}
-		case (arg == "--bundle" || arg == "-b") && i+1 < len(args):
-			path = filepath.Join(args[i+1], "config.json")
-		case strings.HasPrefix(arg, "--bundle="):
-			path = filepath.Join(strings.TrimPrefix(arg, "--bundle="), "config.json")
-		case (arg == "--process" || arg == "-p") && i+1 < len(args):
-			path, process = args[i+1], true
-		case strings.HasPrefix(arg, "--process="):
-			path, process = strings.TrimPrefix(arg, "--process="), true
-		}
-	}
-	if verb == "" || path == "" {
+	path, process := requestFile(args)
+	if path == "" {
 		return nil
 	}
 	missing, err := missingCapabilities()
@@ -71,6 +74,47 @@ func adapt(args []string) error {
 		return err
 	}
 	return strip(path, process, missing)
+}
+
+// requestFile returns the file that carries the capabilities the command asks for, "" when it carries none, and
+// whether that file is a process (exec --process) rather than a bundle's config.json (create, run, restore).
+func requestFile(args []string) (path string, process bool) {
+	verb, rest := splitVerb(args)
+	switch verb {
+	case "exec":
+		return flagValue(rest, "-p", "--process"), true
+	case "create", "run", "restore":
+		// Without the flag the bundle is the working directory.
+		return filepath.Join(flagValue(rest, "-b", "--bundle"), "config.json"), false
+	}
+	return "", false
+}
+
+func splitVerb(args []string) (verb string, rest []string) {
+	for i := 0; i < len(args); i++ {
+		if globalFlagsWithValue[args[i]] {
+			i++
+			continue
+		}
+		if !strings.HasPrefix(args[i], "-") {
+			return args[i], args[i+1:]
+		}
+	}
+	return "", nil
+}
+
+func flagValue(args []string, short, long string) string {
+	for i, arg := range args {
+		if (arg == short || arg == long) && i+1 < len(args) {
+			return args[i+1]
+		}
+		for _, name := range []string{short, long} {
+			if value, found := strings.CutPrefix(arg, name+"="); found {
+				return value
+			}
+		}
+	}
+	return ""
 }
 
 func missingCapabilities() (map[string]bool, error) {
@@ -100,7 +144,7 @@ func missingCapabilities() (map[string]bool, error) {
 	return nil, fmt.Errorf("no CapBnd line in /proc/self/status")
 }
 
-// strip keeps every other field byte for byte: only the capability lists are decoded.
+// strip decodes the capability lists only: every other field keeps its value, whatever runc adds to its format.
 func strip(path string, process bool, missing map[string]bool) error {
 	raw, err := os.ReadFile(path)
 	if err != nil {
