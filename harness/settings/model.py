@@ -43,6 +43,7 @@ class EngineSettings:
         install: whether Debian packages may be installed for it.
         state_dir: runtime state of the managed engine (socket, pid file, log).
         data_dir: its data root.
+        docker_host_origin: who named `docker_host`, for the message when nothing answers there.
     """
 
     docker_host: str | None
@@ -50,6 +51,7 @@ class EngineSettings:
     install: bool
     state_dir: Path
     data_dir: Path
+    docker_host_origin: str = "default"
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ class Settings:
     """Everything the user chose, with where each value came from.
 
     Args:
-        origins: option name -> origin: ``command line``, ``environment NAME``, ``ini KEY`` or ``default``.
+        origins: option name (the flag without its dashes) -> origin: ``command line``, ``environment NAME``,
+            ``ini KEY`` or ``default``.
     """
 
     supply: SupplySettings
