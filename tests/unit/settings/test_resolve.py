@@ -217,7 +217,7 @@ def test_existing_cluster_with_a_file_that_is_not_there(problems_of: Refuse, tmp
     ("name", "value"),
     [("kind-image", "kindest/node:v1.34.0"), ("keep-cluster", True), ("cluster-name", "a"), ("kubernetes", "1.21")],
 )
-def test_existing_cluster_is_not_made(problems_of, kubeconfig, name, value: object) -> None:
+def test_existing_cluster_is_not_made(problems_of: Refuse, kubeconfig: str, name: str, value: object) -> None:
     """What only makes sense for a new cluster is refused for one that is there."""
     command_line = {"cluster-provider": "existing", "kubeconfig": kubeconfig, "kube-context": "a", name: value}
     assert problems_of(command_line) == (
@@ -228,7 +228,7 @@ def test_existing_cluster_is_not_made(problems_of, kubeconfig, name, value: obje
 @pytest.mark.parametrize(
     ("name", "value"), [("kube-context", "a"), ("allow-production", True), ("image-registry", "example.com")]
 )
-def test_new_cluster_is_not_existing(problems_of, settings_of, name, value: object) -> None:
+def test_new_cluster_is_not_existing(problems_of: Refuse, settings_of: Resolve, name: str, value: object) -> None:
     """What only makes sense for an existing cluster is refused for a new one when asked of this run.
 
     In the ini file it is the project's choice for the other provider, and stays unused.
