@@ -125,5 +125,8 @@ class ClusterProvider(Protocol):
     def delete(self, handle: ClusterHandle) -> None:
         """Remove the cluster and all that was made for it; nothing to do when it is gone or not ours."""
 
+    def diagnose(self, handle: ClusterHandle) -> str:
+        """Say what keeps the cluster from being used, as seen from outside it; empty when nothing does."""
+
     def collect_logs(self, handle: ClusterHandle, directory: Path) -> Sequence[Path]:
         """Write the nodes' logs below `directory`; return the files."""

@@ -1,0 +1,505 @@
+"""Clusters made by kind: created, kept, found again, shared and removed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from docker.errors import DockerException, ImageNotFound, NotFound
+from filelock import Timeout
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import ConfigException
+from urllib3.exceptions import HTTPError
+
+from harness.cleanup import CleanupStack
+from harness.cluster import kind_config, kubeconfig
+from harness.cluster.containers import (
+    create_network,
+    describe_stopped,
+    labelled_clusters,
+    node_containers,
+    remove_cluster,
+)
+from harness.cluster.provider import ClusterHandle, ClusterSpec
+from harness.cluster.readiness import is_healthy, server_version, wait_until_usable
+from harness.cluster.record import LABEL_HOST, LABEL_RECORD, ClusterRecord, RecordStore, host_identity
+from harness.cluster.sweep import sweep
+from harness.commands import kind as kind_argv
+from harness.engine.engine import Engine
+from harness.errors import ClusterError, ClusterNotReadyError, CommandError, SeatrialError, WaitTimeoutError
+from harness.naming import LABEL_CLUSTER, LABEL_OWNER, Run
+from harness.process.command import Command
+from harness.process.runner import Runner
+from harness.settings.model import ClusterSettings
+from harness.wait import Deadline
+
+if TYPE_CHECKING:
+    import docker
+
+_log = logging.getLogger(__name__)
+
+# What a cluster usually takes on two cores (measured with the 1.34 node image), for the line shown while it is made.
+_USUAL_S = 25.0
+_USUAL_PER_MORE_NODE_S = 7.0
+# Exporting the logs of a few nodes takes seconds; a node that hangs must not hold up the removal.
+_LOGS_TIMEOUT_S = 60.0
+_RECIPE_CHARS = 8
+
+
+class ClusterRegistry(Protocol):
+    """Starts the registry container that serves one cluster."""
+
+    def start(self, name: str, *, network: str, labels: Mapping[str, str]) -> str:
+        """Start container `name` on `network`; return ``HOST:PORT`` where the host pushes."""
+
+    def attach(self, address: str, name: str, nodes: Sequence[str]) -> None:
+        """Make container `name`, known to the host as `address`, a mirror in the containerd of these nodes."""
+
+
+class Progress(Protocol):
+    """Shows what is being done."""
+
+    def step(self, what: str, *, usual_s: float | None = None) -> AbstractContextManager[object]:
+        """Show `what` while the block runs, with how many seconds it usually takes."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A cluster about to be made or found: what makes it interchangeable."""
+
+    name: str
+    nodes: int
+    document: str
+    recipe: str
+
+
+class KindProvider:
+    """Makes clusters available with kind.
+
+    A cluster has its own Docker network (whose labels say who owns it: kind's node containers cannot be labelled), its
+    own registry container and its own directory with a record and a kubeconfig. Runs that use the same cluster are
+    listed in its record; the last one to leave removes it unless it is kept.
+
+    Args:
+        engine: the Docker engine the nodes live in.
+        runner: runs kind.
+        kind_path: the kind to use.
+        kubectl_path: the kubectl that handles will name.
+        node_image: returns the reference of the node image for a Kubernetes minor version.
+        registry: starts registries; ``None`` makes clusters without one.
+        cleanup: gets the removal of every cluster before it is made.
+        run: who owns what is made.
+        settings: the cluster slice of the settings.
+        state_dir: parent of the clusters' directories.
+        progress: shows long steps.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        runner: Runner,
+        kind_path: Path,
+        kubectl_path: Path,
+        node_image: Callable[[str], str],
+        registry: ClusterRegistry | None,
+        cleanup: CleanupStack,
+        run: Run,
+        settings: ClusterSettings,
+        state_dir: Path,
+        progress: Progress,
+    ) -> None:
+        self._engine = engine
+        self._runner = runner
+        self._kind = kind_path
+        self._kubectl = kubectl_path
+        self._node_image = node_image
+        self._registry = registry
+        self._cleanup = cleanup
+        self._run = run
+        self._settings = settings
+        self._store = RecordStore(state_dir)
+        self._progress = progress
+        self._kind_version: str | None = None
+        # The user's --kubeconfig is one file: the first cluster of the run gets it.
+        self._exported: str | None = None
+
+    def name_for(self, spec: ClusterSpec, suffix: str = "") -> str:
+        """Return the name a cluster of this declaration gets: the user's, or one per recipe when kept, or per run.
+
+        Args:
+            spec: the declaration.
+            suffix: tells several clusters of one run apart, e.g. ``"-b"``.
+        """
+        if self._settings.name:
+            return self._settings.name + suffix
+        if not self._settings.keep:
+            return f"seatrial-{self._run.run_id}{suffix}"
+        with closing(self._engine.client()) as client:
+            return f"seatrial-{self._plan(client, '', spec).recipe[:_RECIPE_CHARS]}{suffix}"
+
+    def create(self, name: str, spec: ClusterSpec) -> ClusterHandle:
+        """See :meth:`ClusterProvider.create`.
+
+        Raises:
+            ClusterError: the name is not ours to use, the cluster is in use in a conflicting way, or kind failed;
+                nothing of it is left then but the node logs, whose directory the error names.
+            ClusterNotReadyError: it was made and did not become usable in time; likewise.
+        """
+        kind_argv.check_name(name)
+        with closing(self._engine.client()) as client:
+            plan = self._plan(client, name, spec)
+            self._cleanup.push(f"release cluster '{name}'", partial(self.release, name))
+            with self._locked(name):
+                return self._join(client, plan) or self._make(client, plan)
+
+    def delete(self, handle: ClusterHandle) -> None:
+        """See :meth:`ClusterProvider.delete`; a cluster that other living runs use stays until they leave it."""
+        self._leave(handle.name, even_if_kept=True)
+
+    def release(self, name: str) -> None:
+        """Leave cluster `name`: remove it unless it is kept or other living runs use it."""
+        self._leave(name, even_if_kept=False)
+
+    def sweep(self) -> tuple[str, ...]:
+        """Remove what killed runs left in the engine and on disk; return the names of the clusters removed."""
+        with closing(self._engine.client()) as client:
+            return sweep(client, self._store, docker_host=self._engine.docker_host)
+
+    def diagnose(self, handle: ClusterHandle) -> str:
+        """See :meth:`ClusterProvider.diagnose`."""
+        try:
+            with closing(self._engine.client()) as client:
+                nodes = node_containers(client, handle.name)
+        except (DockerException, OSError) as error:
+            return f"the Docker engine at '{self._engine.docker_host}' does not answer: {error}"
+        if not nodes:
+            return f"cluster '{handle.name}' has no node containers any more: it was removed from outside"
+        return describe_stopped(nodes)
+
+    def collect_logs(self, handle: ClusterHandle, directory: Path) -> Sequence[Path]:
+        """See :meth:`ClusterProvider.collect_logs`."""
+        self._export_logs(handle.name, directory)
+        return sorted(path for path in directory.rglob("*") if path.is_file())
+
+    # -- finding one that is there
+
+    def _join(self, client: docker.DockerClient, plan: _Plan) -> ClusterHandle | None:
+        """Return the cluster of that name when it can be used as it is; make room for a new one when it cannot."""
+        record = self._store.load(plan.name)
+        if record is None:
+            self._refuse_foreign(client, plan.name)
+            return None
+        unfit = self._why_unfit(client, record, plan)
+        if not unfit:
+            self._store.save(record.with_user(self._run, keep=self._settings.keep))
+            return self._handle(record, reused=True)
+        others = record.without_user(self._run).users
+        if others:
+            raise ClusterError(
+                f"use cluster '{plan.name}'",
+                seen=f"{unfit}, and it is in use by process {', '.join(user.partition('.')[0] for user in others)}",
+                hint="wait for that run to end, or choose another --cluster-name",
+            )
+        with self._progress.step(f"remove cluster '{plan.name}': {unfit}"):
+            self._remove(client, plan.name)
+        return None
+
+    def _refuse_foreign(self, client: docker.DockerClient, name: str) -> None:
+        where = labelled_clusters(client).get(name, {}).get(LABEL_RECORD, "")
+        if where and not Path(where).exists():
+            # Made by us, its state directory deleted since: nobody can use it any more.
+            remove_cluster(client, name)
+        elif where or node_containers(client, name):
+            raise ClusterError(
+                f"create kind cluster '{name}'",
+                seen=f"it belongs to another cache: '{where}'" if where else "it exists and Seatrial did not make it",
+                hint=f"choose another --cluster-name, or use it as it is with the provider 'existing' and the context "
+                f"'{kind_argv.context_name(name)}', or delete it yourself",
+            )
+
+    def _why_unfit(self, client: docker.DockerClient, record: ClusterRecord, plan: _Plan) -> str:
+        """Say why a recorded cluster cannot be used as it is, or return the empty string."""
+        if record.docker_host != self._engine.docker_host:
+            return f"it was made in another engine, '{record.docker_host}'"
+        if record.state != "ready":
+            return "the run that made it did not finish"
+        if record.recipe != plan.recipe:
+            return "it was made from another declaration, node image or kind version"
+        nodes = node_containers(client, record.name)
+        stopped = describe_stopped(nodes) or ("" if nodes else "its node containers are gone")
+        if stopped or (record.registry and not self._registry_runs(client, record.name)):
+            return stopped or "its registry is not running"
+        try:
+            with closing(self._handle(record, reused=True).api_client()) as api:
+                return is_healthy(api, nodes=plan.nodes)
+        except (ApiException, HTTPError, ConfigException, OSError) as error:
+            return f"its API server does not answer: {error}"
+
+    @staticmethod
+    def _registry_runs(client: docker.DockerClient, name: str) -> bool:
+        return bool(client.api.containers(filters={"name": f"^{_registry_name(name)}$", "status": "running"}))
+
+    # -- making a new one
+
+    def _make(self, client: docker.DockerClient, plan: _Plan) -> ClusterHandle:
+        self._check_export(plan.name)
+        record = ClusterRecord(
+            name=plan.name,
+            run_id=self._run.run_id,
+            host=host_identity(),
+            docker_host=self._engine.docker_host,
+            recipe=plan.recipe,
+            kept=self._settings.keep,
+            users=(self._run.labels()[LABEL_OWNER],),
+            state="creating",
+            kubeconfig=str(self._store.directory_of(plan.name) / "kubeconfig"),
+            created_at=int(time.time()),
+        )
+        # The record comes first: whatever appears from here on is found by the next run if this one is killed.
+        self._store.save(record)
+        usual_s = _USUAL_S + _USUAL_PER_MORE_NODE_S * (plan.nodes - 1)
+        try:
+            with self._progress.step(f"create cluster '{plan.name}' ({_count(plan.nodes, 'node')})", usual_s=usual_s):
+                record = self._run_actions(client, plan, record)
+        except BaseException as error:
+            logs = self._roll_back(client, plan.name, interrupted=not isinstance(error, Exception))
+            if isinstance(error, (SeatrialError, DockerException, ApiException, HTTPError)):
+                raise _creation_error(error, plan.name, logs) from error
+            raise
+        self._store.save(record)
+        return self._handle(record, reused=False)
+
+    def _run_actions(self, client: docker.DockerClient, plan: _Plan, record: ClusterRecord) -> ClusterRecord:
+        """Network, then nodes and registry side by side, then what joins them, then ready."""
+        deadline = Deadline(self._settings.create_timeout_s)
+        labels = self._labels(plan.name)
+        create_network(client, plan.name, labels)
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            starting = pool.submit(self._start_registry, plan.name, labels)
+            self._create_nodes(plan, Path(record.kubeconfig), deadline)
+            registry = starting.result()
+        nodes = [node.name for node in node_containers(client, plan.name) if node.role != "external-load-balancer"]
+        if registry and self._registry is not None:
+            self._registry.attach(registry, _registry_name(plan.name), nodes)
+        made = replace(record, registry=registry, kubeconfig=str(self._export(plan.name, Path(record.kubeconfig))))
+        with closing(self._handle(made, reused=False).api_client()) as api:
+            ready = wait_until_usable(
+                api,
+                plan.name,
+                nodes=plan.nodes,
+                node_exec=partial(_exec_in_node, client, nodes[0]),
+                deadline=deadline,
+                hopeless=lambda: _dead_nodes(client, plan.name),
+            )
+            return replace(made, state="ready", nodes=ready, kubernetes=server_version(api))
+
+    def _start_registry(self, name: str, labels: Mapping[str, str]) -> str:
+        if self._registry is None:
+            return ""
+        return self._registry.start(_registry_name(name), network=name, labels=labels)
+
+    def _create_nodes(self, plan: _Plan, kubeconfig_path: Path, deadline: Deadline) -> None:
+        config = self._store.directory_of(plan.name) / "kind.yaml"
+        config.write_text(plan.document, encoding="utf-8")
+        argv = kind_argv.create_cluster(plan.name, kubeconfig=kubeconfig_path, config=config)
+        command = self._command(argv, timeout_s=max(1.0, deadline.remaining_s()), network=plan.name)
+        self._runner.run(command, on_line=_log.debug).check()
+        kubeconfig_path.chmod(0o600)
+
+    def _roll_back(self, client: docker.DockerClient, name: str, *, interrupted: bool) -> Path | None:
+        """Keep the node logs, remove the rest; return where the logs are."""
+        logs: Path | None = None
+        directory = self._store.directory / ".logs" / f"{name}-{self._run.run_id}"
+        try:
+            logs = self._keep_logs(client, name, directory, interrupted=interrupted)
+        except (SeatrialError, DockerException, OSError) as error:
+            _log.warning("the node logs of cluster '%s' could not be kept: %s", name, error)
+        finally:
+            self._remove(client, name)
+        return logs
+
+    def _keep_logs(self, client: docker.DockerClient, name: str, directory: Path, *, interrupted: bool) -> Path | None:
+        nodes = node_containers(client, name)
+        if not nodes:
+            return None
+        directory.mkdir(parents=True, exist_ok=True)
+        for node in nodes:
+            text = client.api.logs(node.container_id)
+            (directory / f"{node.name}.log").write_bytes(text)
+        if not interrupted:  # who pressed Ctrl-C does not want to wait for more than that
+            self._export_logs(name, directory)
+        return directory
+
+    def _export_logs(self, name: str, directory: Path) -> None:
+        outcome = self._runner.run(self._command(kind_argv.export_logs(name, directory), timeout_s=_LOGS_TIMEOUT_S))
+        if not outcome.succeeded:  # some logs are better than none: nodes that are down cannot be asked
+            _log.warning("not all node logs of cluster '%s' could be exported: %s", name, outcome.stderr.strip())
+
+    # -- leaving and removing
+
+    def _leave(self, name: str, *, even_if_kept: bool) -> None:
+        with self._locked(name), closing(self._engine.client()) as client:
+            record = self._store.load(name)
+            if record is None:
+                return
+            record = record.without_user(self._run)
+            if record.users or (record.kept and not even_if_kept and record.state == "ready"):
+                self._store.save(record)
+                return
+            with self._progress.step(f"remove cluster '{name}'", usual_s=2.0):
+                self._remove(client, name)
+
+    def _remove(self, client: docker.DockerClient, name: str) -> None:
+        record = self._store.load(name)
+        remove_cluster(client, name)
+        if record is not None and Path(record.kubeconfig).parent != self._store.directory_of(name):
+            Path(record.kubeconfig).unlink(missing_ok=True)
+        self._store.remove(name)
+
+    # -- the user's --kubeconfig
+
+    def _check_export(self, name: str) -> None:
+        """Refuse to write into a kubeconfig that holds anything but this cluster's context."""
+        target = self._settings.kubeconfig
+        if target is None or self._exported not in (None, name) or not target.exists() or not target.stat().st_size:
+            return
+        others = set(kubeconfig.context_names(kubeconfig.read(target))) - {kind_argv.context_name(name)}
+        if others:
+            raise ClusterError(
+                f"write the kubeconfig of cluster '{name}' to '{target}'",
+                seen=f"the file is there and holds other contexts: {', '.join(sorted(others))}",
+                hint="name a file that does not exist: Seatrial never changes a kubeconfig of yours",
+            )
+
+    def _export(self, name: str, own: Path) -> Path:
+        target = self._settings.kubeconfig
+        if target is None or self._exported not in (None, name):
+            return own
+        self._exported = name
+        kubeconfig.write_private(target, kubeconfig.read(own))
+        return target.absolute()
+
+    # -- shared
+
+    def _plan(self, client: docker.DockerClient, name: str, spec: ClusterSpec) -> _Plan:
+        document = kind_config.render(spec, self._node_image(spec.kubernetes))
+        images = {reference: self._image_id(client, reference) for reference in kind_config.node_images(document)}
+        identity = {"config": document, "images": images, "kind": self._version()}
+        recipe = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        return _Plan(name, kind_config.count_nodes(document), document, recipe)
+
+    def _image_id(self, client: docker.DockerClient, reference: str) -> str:
+        try:
+            return str(client.images.get(reference).id)
+        except ImageNotFound:
+            pass
+        try:
+            with self._progress.step(f"pull node image '{reference}'", usual_s=60.0):
+                return str(client.images.pull(reference).id)
+        except DockerException as error:
+            raise ClusterError(
+                f"find the node image '{reference}'",
+                seen=str(error),
+                hint="check --kind-image: the engine does not have it and could not pull it",
+            ) from error
+
+    def _version(self) -> str:
+        if self._kind_version is None:
+            self._kind_version = (
+                self._runner.run(self._command(kind_argv.version(), timeout_s=10)).check().stdout.strip()
+            )
+        return self._kind_version
+
+    def _command(self, argv: Sequence[str], *, timeout_s: float, network: str | None = None) -> Command:
+        # KUBECONFIG is taken away so that no slip of kind's can reach the user's.
+        env = {**self._engine.environment(), "KUBECONFIG": None, kind_argv.NETWORK_VARIABLE: network}
+        return Command((str(self._kind), *argv), env=env, timeout_s=timeout_s)
+
+    def _labels(self, name: str) -> dict[str, str]:
+        return {
+            **self._run.labels(),
+            LABEL_CLUSTER: name,
+            LABEL_HOST: host_identity(),
+            LABEL_RECORD: str(self._store.path_of(name).absolute()),
+        }
+
+    def _handle(self, record: ClusterRecord, *, reused: bool) -> ClusterHandle:
+        return ClusterHandle(
+            name=record.name,
+            provider="kind",
+            kubeconfig=Path(record.kubeconfig),
+            context=kind_argv.context_name(record.name),
+            kubectl=self._kubectl,
+            nodes=record.nodes,
+            registry=record.registry or None,
+            reused=reused,
+            kubernetes=record.kubernetes,
+        )
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        """Hold the cluster's lock; another run that is making or removing it is waited for."""
+        lock = self._store.lock(name)
+        limit_s = self._settings.create_timeout_s + self._settings.delete_timeout_s
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            try:
+                with self._progress.step(f"wait for another run that is making or removing cluster '{name}'"):
+                    lock.acquire(timeout=limit_s)
+            except Timeout as error:
+                raise ClusterError(
+                    f"lock cluster '{name}' within {limit_s:g} s",
+                    seen=f"another run holds '{lock.lock_file}'",
+                    hint="wait for that run to end, or choose another --cluster-name",
+                ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _registry_name(cluster: str) -> str:
+    return f"{cluster}-registry"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _dead_nodes(client: docker.DockerClient, name: str) -> ClusterError | None:
+    nodes = node_containers(client, name)
+    seen = describe_stopped(nodes) or ("" if nodes else "its node containers are gone")
+    return ClusterNotReadyError(f"use cluster '{name}'", seen=seen) if seen else None
+
+
+def _exec_in_node(client: docker.DockerClient, node: str, argv: Sequence[str]) -> tuple[int, bytes]:
+    try:
+        execution = client.api.exec_create(node, list(argv))
+        output: bytes = client.api.exec_start(execution["Id"])
+        return int(client.api.exec_inspect(execution["Id"])["ExitCode"] or 0), output
+    except NotFound as error:
+        return 1, str(error).encode()
+
+
+def _creation_error(error: Exception, name: str, logs: Path | None) -> ClusterError:
+    """Return the error that says why cluster `name` could not be made and where its node logs are."""
+    attempted, seen, hint, kind_of = f"create cluster '{name}'", str(error), "", ClusterError
+    if isinstance(error, CommandError) and not error.outcome.not_found and not error.outcome.timed_out:
+        seen, hint = kind_argv.explain_failure(error.outcome.stderr)
+    elif isinstance(error, WaitTimeoutError):
+        seen, hint, kind_of = str(error), error.hint, ClusterNotReadyError
+    elif isinstance(error, ClusterError):
+        attempted, seen, hint, kind_of = error.attempted, error.seen, error.hint, type(error)
+    where = f"the node logs are in '{logs}'" if logs else ""
+    return kind_of(attempted, seen=seen, hint="\n".join(filter(None, (hint, where))), node_logs=logs)

@@ -1,0 +1,128 @@
+"""kind's Cluster configuration, rendered from a declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from harness.cluster.provider import ClusterSpec, NodeSpec
+
+API_VERSION = "kind.x-k8s.io/v1alpha4"
+
+# Where the nodes' containerd looks for registry mirrors; hosts.toml files are put there after the nodes are up.
+# `version = 2` names are merged by kind into the node's configuration whichever containerd it has.
+CERTS_DIR = "/etc/containerd/certs.d"
+_REGISTRY_PATCH = f"""\
+[plugins."io.containerd.grpc.v1.cri".registry]
+  config_path = "{CERTS_DIR}"
+"""
+
+# kind v0.32.0 writes kubeadm's v1beta4 configuration from this minor version on, where extraArgs is a list
+# (pkg/cluster/internal/kubeadm/config.go).
+_KUBEADM_LIST_ARGS_FROM = (1, 36)
+
+# A node that was paused with its cluster must not count as lost when it comes back.
+_LONG_GRACE = "12h0m0s"
+
+
+def render(spec: ClusterSpec, image: str) -> str:
+    """Return the YAML document for `kind create cluster --config`.
+
+    Args:
+        spec: the declaration; its `extra_config` is merged in last and wins. Lists of patches are appended, `nodes`
+            merged by position.
+        image: node image of nodes that name none.
+    """
+    config: dict[str, Any] = {
+        "kind": "Cluster",
+        "apiVersion": API_VERSION,
+        "nodes": [_node(node, image) for node in spec.nodes],
+        "containerdConfigPatches": [_REGISTRY_PATCH],
+        "kubeadmConfigPatches": _kubeadm_patches(spec),
+    }
+    merged = merge(config, spec.extra_config)
+    for node in merged["nodes"]:
+        node.setdefault("role", "control-plane")
+        node.setdefault("image", image)
+    return yaml.safe_dump(merged, sort_keys=False)
+
+
+def node_images(document: str) -> tuple[str, ...]:
+    """Return the node images a rendered document names, each once, in order."""
+    return tuple(dict.fromkeys(node["image"] for node in yaml.safe_load(document)["nodes"]))
+
+
+def count_nodes(document: str) -> int:
+    """Return how many Kubernetes nodes a rendered document declares."""
+    return len(yaml.safe_load(document)["nodes"])
+
+
+def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `extra` merged in: mappings deeply, ``nodes`` by position, other lists appended."""
+    merged = dict(base)
+    for key, value in extra.items():
+        present = merged.get(key)
+        if isinstance(present, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge(present, value)
+        elif key == "nodes" and isinstance(present, list) and isinstance(value, list):
+            merged[key] = _merge_nodes(present, value)
+        elif isinstance(present, list) and isinstance(value, list):
+            merged[key] = [*present, *value]
+        else:
+            merged[key] = value
+    return merged
+
+
+def _merge_nodes(base: list[Any], extra: list[Any]) -> list[Any]:
+    both = [merge(mine, theirs) for mine, theirs in zip(base, extra, strict=False)]
+    return [*both, *base[len(both) :], *extra[len(both) :]]
+
+
+def _node(node: NodeSpec, image: str) -> dict[str, Any]:
+    rendered: dict[str, Any] = {"role": node.role, "image": node.image or image}
+    if node.port_mappings:
+        rendered["extraPortMappings"] = [
+            {
+                "containerPort": port.container_port,
+                "hostPort": port.host_port,
+                "listenAddress": port.listen_address,
+                "protocol": port.protocol,
+            }
+            for port in node.port_mappings
+        ]
+    if node.labels:
+        rendered["labels"] = dict(node.labels)
+    return rendered
+
+
+def _kubeadm_patches(spec: ClusterSpec) -> list[str]:
+    """No leader election where there is one control plane; a long node grace period where there is one node.
+
+    Both let a stopped or paused cluster come back without first waiting for leases and heartbeats to expire.
+    """
+    if sum(node.role == "control-plane" for node in spec.nodes) != 1:
+        return []
+    scheduler = {"leader-elect": "false"}
+    manager = dict(scheduler)
+    if len(spec.nodes) == 1:
+        manager["node-monitor-grace-period"] = _LONG_GRACE
+    patch = {
+        "kind": "ClusterConfiguration",
+        "controllerManager": {"extraArgs": _extra_args(manager, spec.kubernetes)},
+        "scheduler": {"extraArgs": _extra_args(scheduler, spec.kubernetes)},
+    }
+    return [yaml.safe_dump(patch, sort_keys=False)]
+
+
+def _extra_args(args: Mapping[str, str], kubernetes: str) -> dict[str, str] | list[dict[str, str]]:
+    if minor_version(kubernetes) < _KUBEADM_LIST_ARGS_FROM:
+        return dict(args)
+    return [{"name": name, "value": value} for name, value in args.items()]
+
+
+def minor_version(kubernetes: str) -> tuple[int, int]:
+    """Return ``(1, 34)`` for ``1.34``, ``v1.34`` or ``1.34.4``."""
+    major, minor, *_ = kubernetes.removeprefix("v").split(".")
+    return int(major), int(minor)
