@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import secrets
 import time
@@ -16,6 +17,7 @@ DNS_LABEL_MAX = 63
 LABEL_PREFIX = "seatrial.dev"
 LABEL_RUN = f"{LABEL_PREFIX}/run"
 LABEL_OWNER = f"{LABEL_PREFIX}/owner-pid"
+LABEL_OWNER_HOST = f"{LABEL_PREFIX}/owner-host"
 LABEL_STARTED = f"{LABEL_PREFIX}/started"
 LABEL_RECIPE = f"{LABEL_PREFIX}/recipe"
 LABEL_CLUSTER = f"{LABEL_PREFIX}/cluster"
@@ -64,8 +66,20 @@ class Run:
         return {
             LABEL_RUN: self.run_id,
             LABEL_OWNER: f"{self.owner_pid}.{self.owner_started}",
+            LABEL_OWNER_HOST: owner_host(),
             LABEL_STARTED: str(self.started),
         }
+
+
+def owner_host() -> str:
+    """Return twelve hex digits that say in which process table the pids of this host's owner labels are.
+
+    Engines are shared, between machines and by containers with process ids of their own: a pid means something only
+    to those with the same host name and the same pid namespace. The first pid namespace has the same number on every
+    boot (PROC_PID_INIT_INO), so that what a run left before a restart of the host is still known as this host's.
+    """
+    name = f"{platform.node()}/{os.readlink('/proc/self/ns/pid')}"
+    return hashlib.sha256(name.encode()).hexdigest()[:12]
 
 
 def process_start_ticks(pid: int) -> int | None:
