@@ -86,16 +86,12 @@ def _problem_with(url: str) -> str:
         port = parts.port
     except ValueError as error:
         return str(error)
-    if parts.scheme not in DEFAULT_PORTS:
-        return f"its scheme is {parts.scheme!r}, not http or https"
-    if not parts.hostname:
-        return "it names no host"
-    if port == 0:
-        return "port 0 cannot be connected to"
-    if parts.username or parts.password:
-        return "it carries a user name or a password"
-    if parts.query or parts.fragment:
-        return "it has a query or a fragment: those belong to a request"
-    if any(character.isspace() for character in url):
-        return "it contains white space"
-    return ""
+    problems = (
+        (parts.scheme not in DEFAULT_PORTS, f"its scheme is {parts.scheme!r}, not http or https"),
+        (not parts.hostname, "it names no host"),
+        (port == 0, "port 0 cannot be connected to"),
+        (bool(parts.username or parts.password), "it carries a user name or a password"),
+        (bool(parts.query or parts.fragment), "it has a query or a fragment: those belong to a request"),
+        (any(character.isspace() for character in url), "it contains white space"),
+    )
+    return next((problem for is_there, problem in problems if is_there), "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from harness.errors import PayloadError
 from harness.scoring.json_path import ROOT, child
@@ -98,7 +98,7 @@ def to_json_text(value: Any) -> str:
 def _key(key: object, path: str) -> str:
     if not isinstance(key, str):
         raise _refused(path, f"its key {key!r} is not text")
-    return cast("str", key)
+    return key
 
 
 def _refused(path: str, why: str) -> PayloadError:

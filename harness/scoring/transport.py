@@ -1,0 +1,125 @@
+"""The edge where scoring requests meet HTTP."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Protocol
+
+import requests
+
+from harness.errors import AccessError, EndpointNotReadyError
+from harness.scoring.request import ScoreRequest
+from harness.scoring.response import ScoreResponse
+
+# 64 KiB: a scoring answer is one chunk; a large one is checked against its time limit often enough.
+_CHUNK_BYTES = 65_536
+
+
+class Transport(Protocol):
+    """Sends scoring requests. :class:`harness.testing.ScriptedTransport` answers from a script."""
+
+    def send(self, request: ScoreRequest) -> ScoreResponse:
+        """Send `request` once and return the answer, whatever its status.
+
+        Raises:
+            EndpointNotReadyError: no answer came (refused, reset, timed out, name unknown); another attempt may work.
+            AccessError: no attempt can work (a certificate that is not trusted, an address that is none).
+        """
+
+
+class RequestsTransport:
+    """Sends requests with the requests library, keeping connections open between them.
+
+    Nothing of the environment is used (``trust_env`` is off): a proxy named there would be asked for loopback and
+    cluster addresses that only this host knows, and a ``.netrc`` would add credentials nobody asked for. Redirects are
+    not followed: the answer under test is the service's own, and a POST would arrive as a GET.
+    """
+
+    def __init__(self) -> None:
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def send(self, request: ScoreRequest) -> ScoreResponse:
+        """See :meth:`Transport.send`; nothing is retried."""
+        started = time.perf_counter()
+        try:
+            return self._exchange(request, started)
+        except requests.exceptions.SSLError as error:
+            raise AccessError(
+                f"send {request}",
+                seen=_reason(error, request),
+                hint="give the endpoint the CA file that signed the server's certificate, or verify=False",
+            ) from error
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError) as error:
+            raise AccessError(f"send {request}", seen=_reason(error, request), hint="correct the address") from error
+        except requests.exceptions.InvalidHeader as error:
+            raise AccessError(f"send {request}", seen=_reason(error, request), hint="correct the header") from error
+        except (requests.exceptions.RequestException, OSError) as error:
+            raise EndpointNotReadyError(
+                f"get an answer to {request}",
+                seen=_what_was_seen(error, request),
+                hint=f"send it again by hand: {request.as_curl()}",
+                elapsed_s=time.perf_counter() - started,
+            ) from error
+
+    def _exchange(self, request: ScoreRequest, started: float) -> ScoreResponse:
+        certificate = request.endpoint.cert
+        with self._session.request(
+            request.method,
+            request.url,
+            headers=request.all_headers(),
+            data=request.body,
+            timeout=request.timeout_s,
+            verify=request.endpoint.verify,
+            cert=(str(certificate[0]), str(certificate[1])) if certificate else None,
+            allow_redirects=False,
+            stream=True,
+        ) as answer:
+            body = bytearray()
+            for chunk in answer.iter_content(_CHUNK_BYTES):
+                body += chunk
+                # requests' own limit is per read: an answer that trickles in would never reach it.
+                if time.perf_counter() - started > request.timeout_s:
+                    raise requests.exceptions.ReadTimeout(f"{len(body)} bytes of the answer came, but not its end")
+            return ScoreResponse(
+                request, answer.status_code, answer.headers, bytes(body), time.perf_counter() - started
+            )
+
+    def close(self) -> None:
+        """Close the connections kept open."""
+        self._session.close()
+
+    def __enter__(self) -> RequestsTransport:  # noqa: PYI034 - Self is from Python 3.11 on
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _what_was_seen(error: Exception, request: ScoreRequest) -> str:
+    """Say how the attempt ended, and what the way to the service knows about it."""
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        seen = f"no connection within {request.timeout_s:g} s"
+    elif isinstance(error, requests.exceptions.Timeout):
+        seen = f"no complete answer within {request.timeout_s:g} s"
+    else:
+        seen = _reason(error, request)
+    diagnosis = request.endpoint.diagnose()
+    return f"{seen}\n{request.masked(diagnosis)}" if diagnosis else seen
+
+
+def _reason(error: BaseException, request: ScoreRequest) -> str:
+    """Return the innermost cause: the outer ones repeat it in the words of their own library."""
+    seen: set[int] = set()
+    cause: BaseException = error
+    while id(cause) not in seen:
+        seen.add(id(cause))
+        inner = cause.__cause__ or cause.__context__
+        if inner is None:
+            break
+        cause = inner
+    text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+    return request.masked(f"{text or type(cause).__name__} ({type(cause).__name__})")
