@@ -326,7 +326,7 @@ class _Forwarder:
         self._route = route
         self._listener = listener
         self.port: int = listener.getsockname()[1]
-        self._trouble = ""
+        self._trouble = (0, "")  # number of the connection it happened to, and what
         # Closing one end makes the other readable for every thread that polls it, now and later.
         self._stop_here, self._stop_there = socket.socketpair()
         self._lock = threading.Lock()
@@ -335,8 +335,8 @@ class _Forwarder:
         self._acceptor.start()
 
     def diagnose(self) -> str:
-        """Say what went wrong with the last connection; empty when it carried data."""
-        return self._trouble
+        """Say what went wrong last; empty when a later connection ended well."""
+        return self._trouble[1]
 
     def close(self) -> None:
         """Stop listening, close all connections, and wait for their threads."""
@@ -353,23 +353,33 @@ class _Forwarder:
         poller = select.poll()
         poller.register(self._listener, select.POLLIN)
         poller.register(self._stop_there, select.POLLIN)
+        number = 0
         with self._listener:
             while not any(fd == self._stop_there.fileno() for fd, _ in poller.poll()):
                 try:
                     connection, _ = self._listener.accept()
                 except OSError:
                     continue  # the client left before it was accepted, or the process has no descriptor to spare
+                number += 1
                 thread = threading.Thread(
-                    target=self._serve, args=(connection,), name=f"port-forward {self._route.target}", daemon=True
+                    target=self._serve,
+                    args=(connection, number),
+                    name=f"port-forward {self._route.target} {number}",
+                    daemon=True,
                 )
                 with self._lock:
                     self._threads.add(thread)
                 thread.start()
 
-    def _serve(self, connection: socket.socket) -> None:
+    def _serve(self, connection: socket.socket, number: int) -> None:
         try:
             with connection:
-                self._trouble = self._forward(connection)
+                problem = self._forward(connection)
+                # Said before the connection closes, so that a client that sees it closed can ask why; and not by an
+                # older connection that happens to end later.
+                with self._lock:
+                    if problem or number > self._trouble[0]:
+                        self._trouble = (number, problem)
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
@@ -386,7 +396,7 @@ class _Forwarder:
         try:
             problem = _Pump(connection, upstream, self._stop_there).run()
         finally:
-            upstream.shutdown()
+            upstream.shutdown()  # type: ignore[no-untyped-call] # the client has few types
         return f"pod/{pod.metadata.name}: {problem}" if problem else ""
 
 
@@ -402,7 +412,7 @@ class _Pump:
     def __init__(self, local: socket.socket, upstream: websocket.WebSocket, stop: socket.socket) -> None:
         self._local = local
         self._upstream = upstream
-        self._remote: socket.socket = upstream.sock
+        self._remote: Any = upstream.sock  # a socket or a TLS socket
         self._stop = stop
         self._to_pod = bytearray()
         self._to_local = bytearray()
@@ -442,8 +452,8 @@ class _Pump:
         remote = (select.POLLIN if self._wants_remote() else 0) | (select.POLLOUT if self._to_pod else 0)
         if remote:
             poller.register(self._remote, remote)
-        timeout_s = None if self._local_open else max(0.0, self._linger_s() - self._quiet_s())
-        ready = poller.poll(None if timeout_s is None else ceil(timeout_s * 1000))
+        lingers = not (self._local_open or self._to_pod or self._to_local)
+        ready = poller.poll(ceil(max(0.0, self._linger_s() - self._quiet_s()) * 1000) if lingers else None)
         return any(fd == self._stop.fileno() for fd, _ in ready)
 
     def _move(self) -> None:
@@ -452,7 +462,11 @@ class _Pump:
             self._read_local()
         while self._remote_open and self._wants_remote() and self._read_remote():
             pass
-        self._write(self._remote, self._to_pod)
+        if self._remote_open:
+            try:
+                self._write(self._remote, self._to_pod)
+            except OSError:
+                self._remote_open = False  # what it sent before is still the client's
         self._write(self._local, self._to_local)
 
     def _wants_local(self) -> bool:
@@ -468,7 +482,8 @@ class _Pump:
         return _ANSWERED_LINGER_S if self._answered else _UNANSWERED_LINGER_S
 
     def _has_lingered(self) -> bool:
-        return not self._local_open and not self._to_pod and self._quiet_s() >= self._linger_s()
+        lingers = not (self._local_open or self._to_pod or self._to_local)
+        return lingers and self._quiet_s() >= self._linger_s()
 
     def _read_local(self) -> None:
         try:
@@ -517,7 +532,7 @@ class _Pump:
         self._to_pod += ABNF.create_frame(payload, opcode).format()
 
     @staticmethod
-    def _write(to: socket.socket, data: bytearray) -> None:
+    def _write(to: Any, data: bytearray) -> None:
         """Write as much as fits. What TLS could not write is offered again from the same first byte, as it demands."""
         while data:
             try:
