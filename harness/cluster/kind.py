@@ -6,9 +6,9 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ from harness.errors import ClusterError, ClusterNotReadyError, CommandError, Sea
 from harness.naming import LABEL_CLUSTER, LABEL_OWNER, Run
 from harness.process.command import Command
 from harness.process.runner import Runner
+from harness.progress import Progress
 from harness.settings.model import ClusterSettings
 from harness.wait import Deadline
 
@@ -56,20 +57,21 @@ _RECIPE_CHARS = 8
 
 
 class ClusterRegistry(Protocol):
-    """Starts the registry container that serves one cluster."""
+    """A registry container that serves one cluster."""
 
-    def start(self, name: str, *, network: str, labels: Mapping[str, str]) -> str:
-        """Start container `name` on `network`; return ``HOST:PORT`` where the host pushes."""
+    @property
+    def host_address(self) -> str:
+        """``HOST:PORT`` where the host pushes."""
 
-    def attach(self, address: str, name: str, nodes: Sequence[str]) -> None:
-        """Make container `name`, known to the host as `address`, a mirror in the containerd of these nodes."""
+    def attach_to_nodes(self, nodes: Iterable[str]) -> None:
+        """Make the containerd of each node pull through it."""
 
 
-class Progress(Protocol):
-    """Shows what is being done."""
+class StartRegistry(Protocol):
+    """Starts the registry of one cluster."""
 
-    def step(self, what: str, *, usual_s: float | None = None) -> AbstractContextManager[object]:
-        """Show `what` while the block runs, with how many seconds it usually takes."""
+    def __call__(self, *, name: str, network: str, labels: Mapping[str, str]) -> ClusterRegistry:
+        """Start container `name` on Docker network `network`, labelled with `labels`."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class KindProvider:
         kind_path: Path,
         kubectl_path: Path,
         node_image: Callable[[str], str],
-        registry: ClusterRegistry | None,
+        registry: StartRegistry | None,
         cleanup: CleanupStack,
         run: Run,
         settings: ClusterSettings,
@@ -289,9 +291,10 @@ class KindProvider:
             self._create_nodes(plan, Path(record.kubeconfig), deadline)
             registry = starting.result()
         nodes = [node.name for node in node_containers(client, plan.name) if node.role != "external-load-balancer"]
-        if registry and self._registry is not None:
-            self._registry.attach(registry, _registry_name(plan.name), nodes)
-        made = replace(record, registry=registry, kubeconfig=str(self._export(plan.name, Path(record.kubeconfig))))
+        if registry is not None:
+            registry.attach_to_nodes(nodes)
+            record = replace(record, registry=registry.host_address)
+        made = replace(record, kubeconfig=str(self._export(plan.name, Path(record.kubeconfig))))
         with closing(self._handle(made, reused=False).api_client()) as api:
             ready = wait_until_usable(
                 api,
@@ -303,10 +306,10 @@ class KindProvider:
             )
             return replace(made, state="ready", nodes=ready, kubernetes=server_version(api))
 
-    def _start_registry(self, name: str, labels: Mapping[str, str]) -> str:
+    def _start_registry(self, name: str, labels: Mapping[str, str]) -> ClusterRegistry | None:
         if self._registry is None:
-            return ""
-        return self._registry.start(_registry_name(name), network=name, labels=labels)
+            return None
+        return self._registry(name=_registry_name(name), network=name, labels=labels)
 
     def _create_nodes(self, plan: _Plan, kubeconfig_path: Path, deadline: Deadline) -> None:
         config = self._store.directory_of(plan.name) / "kind.yaml"
