@@ -1,10 +1,12 @@
-"""What every way of deploying returns."""
+"""What every way of deploying returns, and what can be done with it whichever way it was."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+
+from harness.cleanup import CleanupStack
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,43 @@ class Release:
     notes: str = ""
     revision: int = 1
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Deployer(Protocol):
+    """What all ways of deploying have in common; how a release comes about is each one's own."""
+
+    def wait(self, release: Release, *, timeout_s: float | None = None) -> None:
+        """Return when every workload of the release has rolled out; see :mod:`harness.deploy.rollout`."""
+
+    def delete(self, release: Release, *, timeout_s: float | None = None) -> None:
+        """Return when the release's objects and their pods are gone; nothing to do when they are already."""
+
+    def close(self) -> None:
+        """Delete every release that is still there and give up the connection to the cluster."""
+
+
+class LiveReleases:
+    """What one deployer has made and not deleted yet; entered before a thing is made, so that nothing is forgotten."""
+
+    def __init__(self) -> None:
+        self._removals: dict[tuple[str, str], Callable[[], object]] = {}
+
+    def enter(self, namespace: str, name: str, remove: Callable[[], object]) -> None:
+        """Remember how to remove a release that is about to be made, or now is."""
+        self._removals[namespace, name] = remove
+
+    def forget(self, namespace: str, name: str) -> None:
+        """The release is gone, or was never made."""
+        self._removals.pop((namespace, name), None)
+
+    def remove_all(self) -> None:
+        """Remove what is left, last made first.
+
+        Raises:
+            CleanupError: some of it could not be removed.
+        """
+        stack = CleanupStack()
+        for (namespace, name), remove in self._removals.items():
+            stack.push(f"release '{name}' in namespace '{namespace}'", remove)
+        self._removals.clear()
+        stack.close()

@@ -1,0 +1,379 @@
+"""Helm: argument builders and output parsers; nothing here runs anything.
+
+Builders return what follows the program's name. Checked against Helm 3.20; where Helm 4 spells a flag differently the
+builders ask a :class:`Dialect`, so that the differences stay in this one place.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Args = tuple[str, ...]
+
+# Helm reads values from standard input under this name, so that values given as a dict never touch the disk.
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class Values:
+    """Values for a chart, in the order Helm merges them: files first, then `inline`, then `overrides`.
+
+    Args:
+        files: values files.
+        inline: values as a mapping, given to Helm on standard input.
+        overrides: ``--set`` expressions by key path, e.g. ``{"app.replicas": "2"}``; Helm guesses their types.
+        strings: ``--set-string`` expressions by key path: always strings.
+    """
+
+    files: Sequence[Path] = ()
+    inline: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    strings: Mapping[str, str] = field(default_factory=dict)
+
+    def flags(self) -> Args:
+        """The flags that hand these values to Helm."""
+        return (
+            *(f"--values={file}" for file in self.files),
+            *((f"--values={STDIN}",) if self.inline else ()),
+            *(f"--set={key}={_literal(value)}" for key, value in self.overrides.items()),
+            *(f"--set-string={key}={_escaped(value)}" for key, value in self.strings.items()),
+        )
+
+    def stdin(self) -> str | None:
+        """`inline` as JSON (which is YAML), or ``None`` when there is none."""
+        return json.dumps(self.inline) if self.inline else None
+
+
+def _literal(value: str | float | bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _escaped(value) if isinstance(value, str) else str(value)
+
+
+def _escaped(text: str) -> str:
+    r"""Helm splits at commas and reads ``{`` as the start of a list unless they are escaped.
+
+    Source: https://helm.sh/docs/intro/using_helm/ ("The format and limitations of --set").
+    """
+    return re.sub(r"([,\\{}])", r"\\\1", text)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a major version of Helm spells what has changed.
+
+    Args:
+        major: 3 or 4.
+    """
+
+    major: int = 3
+
+    @classmethod
+    def from_version(cls, stdout: str) -> Dialect:
+        """Read ``helm version --template {{.Version}}``, e.g. ``v3.20.2``."""
+        match = re.match(r"v?(\d+)\.", stdout.strip())
+        if match is None:
+            raise ValueError(f"not a Helm version: {stdout.strip()!r}")
+        return cls(int(match[1]))
+
+    def dry_run(self, *, server: bool) -> Args:
+        """Helm 4 dropped the bare ``--dry-run``; both take a value."""
+        return (f"--dry-run={'server' if server else 'client'}",)
+
+    def no_wait(self) -> Args:
+        """Helm 4 always waits for hooks and spells "nothing else" as a strategy; Helm 3 does so without a flag."""
+        return ("--wait=hookOnly",) if self.major >= 4 else ()  # noqa: PLR2004 - the major version itself
+
+
+def version() -> Args:
+    """``helm version`` as a bare number, e.g. ``v3.20.2``."""
+    return ("version", "--template={{.Version}}")
+
+
+def lint(chart: Path | str, *, values: Values, strict: bool = False) -> Args:
+    """``helm lint``; `strict` makes warnings errors."""
+    return ("lint", str(chart), *(("--strict",) if strict else ()), *values.flags())
+
+
+def template(release: str, chart: Path | str, *, namespace: str, values: Values) -> Args:
+    """``helm template``: render without a cluster."""
+    return ("template", release, str(chart), f"--namespace={namespace}", *values.flags())
+
+
+def install(
+    release: str,
+    chart: Path | str,
+    *,
+    namespace: str,
+    values: Values,
+    dialect: Dialect,
+    timeout_s: float,
+    create_namespace: bool = False,
+    dry_run: bool = False,
+    labels: Mapping[str, str] | None = None,
+) -> Args:
+    """``helm install``, not waiting for workloads; `timeout_s` limits hooks; `labels` go on Helm's record."""
+    return (
+        "install",
+        release,
+        str(chart),
+        f"--namespace={namespace}",
+        *(("--create-namespace",) if create_namespace else ()),
+        *_release_flags(values, timeout_s, labels),
+        *(dialect.dry_run(server=True) if dry_run else dialect.no_wait()),
+    )
+
+
+def upgrade(
+    release: str,
+    chart: Path | str,
+    *,
+    namespace: str,
+    values: Values,
+    dialect: Dialect,
+    timeout_s: float,
+    reuse_values: bool = False,
+    labels: Mapping[str, str] | None = None,
+) -> Args:
+    """``helm upgrade``; `reuse_values` keeps the last revision's values under the new ones."""
+    return (
+        "upgrade",
+        release,
+        str(chart),
+        f"--namespace={namespace}",
+        *(("--reuse-values",) if reuse_values else ()),
+        *_release_flags(values, timeout_s, labels),
+        *dialect.no_wait(),
+    )
+
+
+def _release_flags(values: Values, timeout_s: float, labels: Mapping[str, str] | None) -> Args:
+    labelled = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
+    return (
+        *values.flags(),
+        *((f"--labels={labelled}",) if labelled else ()),
+        f"--timeout={timeout_s:g}s",
+        "--output=json",
+    )
+
+
+def status(release: str, *, namespace: str) -> Args:
+    """``helm status``."""
+    return ("status", release, f"--namespace={namespace}", "--output=json")
+
+
+def list_releases(*, namespace: str = "", all_namespaces: bool = False) -> Args:
+    """``helm list`` in any state, failed ones included."""
+    where = ("--all-namespaces",) if all_namespaces else (f"--namespace={namespace}",) if namespace else ()
+    return ("list", "--all", *where, "--output=json")
+
+
+def history(release: str, *, namespace: str) -> Args:
+    """``helm history``."""
+    return ("history", release, f"--namespace={namespace}", "--output=json")
+
+
+def rollback(release: str, revision: int, *, namespace: str, dialect: Dialect, timeout_s: float) -> Args:
+    """``helm rollback``; revision 0 is the one before the last."""
+    return (
+        "rollback",
+        release,
+        str(revision),
+        f"--namespace={namespace}",
+        f"--timeout={timeout_s:g}s",
+        *dialect.no_wait(),
+    )
+
+
+def uninstall(release: str, *, namespace: str, timeout_s: float) -> Args:
+    """``helm uninstall``; nothing to do when the release is not there."""
+    return (
+        "uninstall",
+        release,
+        f"--namespace={namespace}",
+        "--ignore-not-found",
+        # A Deployment counts as gone when its pods are, see harness.commands.kubectl.delete.
+        "--cascade=foreground",
+        f"--timeout={timeout_s:g}s",
+    )
+
+
+def get_manifest(release: str, *, namespace: str, revision: int = 0) -> Args:
+    """``helm get manifest``; revision 0 is the latest."""
+    return ("get", "manifest", release, f"--namespace={namespace}", f"--revision={revision}")
+
+
+def get_notes(release: str, *, namespace: str, revision: int = 0) -> Args:
+    """``helm get notes``; revision 0 is the latest."""
+    return ("get", "notes", release, f"--namespace={namespace}", f"--revision={revision}")
+
+
+def get_values(release: str, *, namespace: str, revision: int = 0, all_values: bool = False) -> Args:
+    """``helm get values``: what the user gave, or with `all_values` what the templates saw."""
+    return (
+        "get",
+        "values",
+        release,
+        f"--namespace={namespace}",
+        f"--revision={revision}",
+        *(("--all",) if all_values else ()),
+        "--output=json",
+    )
+
+
+@dataclass(frozen=True)
+class ReleaseReport:
+    """What ``helm install``, ``upgrade`` and ``status`` say about a release.
+
+    Args:
+        name: the release's name.
+        namespace: the namespace its record lives in.
+        revision: counted from 1.
+        status: ``deployed``, ``failed``, ``pending-install``...
+        notes: the rendered NOTES.txt.
+        manifest: the rendered documents as text, hooks left out.
+    """
+
+    name: str
+    namespace: str
+    revision: int
+    status: str
+    notes: str
+    manifest: str
+
+
+def parse_release(stdout: str) -> ReleaseReport:
+    """Read the JSON of ``helm install``, ``upgrade`` or ``status``."""
+    record = json.loads(stdout)
+    info = record.get("info", {})
+    return ReleaseReport(
+        name=record["name"],
+        namespace=record.get("namespace", ""),
+        revision=int(record.get("version", 1)),
+        status=info.get("status", ""),
+        notes=info.get("notes", "").strip(),
+        manifest=record.get("manifest", ""),
+    )
+
+
+@dataclass(frozen=True)
+class ListedRelease:
+    """One row of ``helm list``.
+
+    Args:
+        name: the release's name.
+        namespace: the namespace its record lives in.
+        revision: counted from 1.
+        status: ``deployed``, ``failed``, ``pending-install``...
+        chart: chart and version, e.g. ``helm-ml-score-app-0.1.0``.
+    """
+
+    name: str
+    namespace: str
+    revision: int
+    status: str
+    chart: str
+
+
+def parse_list(stdout: str) -> tuple[ListedRelease, ...]:
+    """Read the JSON of ``helm list``."""
+    return tuple(
+        ListedRelease(row["name"], row["namespace"], int(row["revision"]), row["status"], row["chart"])
+        for row in json.loads(stdout or "[]")
+    )
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One row of ``helm history``.
+
+    Args:
+        number: the revision, counted from 1.
+        status: ``deployed``, ``superseded``, ``failed``...
+        description: Helm's own sentence, e.g. ``Rollback to 1``.
+    """
+
+    number: int
+    status: str
+    description: str
+
+
+def parse_history(stdout: str) -> tuple[Revision, ...]:
+    """Read the JSON of ``helm history``, oldest first."""
+    return tuple(Revision(int(row["revision"]), row["status"], row["description"]) for row in json.loads(stdout))
+
+
+@dataclass(frozen=True)
+class ChartProblem:
+    """What Helm found wrong with a chart or its values.
+
+    Args:
+        problem: ``missing``, ``malformed``, ``dependency``, ``template`` or ``values``.
+        message: Helm's message.
+        file: the file it names, relative to the chart's parent; empty when it names none.
+        line: 1-based line; 0 when it names none.
+    """
+
+    problem: str
+    message: str
+    file: str = ""
+    line: int = 0
+
+
+# Problem, and how Helm 3.20 words it. The first match wins: values of a wrong type are reported by the template that
+# trips over them, and only the wording tells the two apart.
+_PROBLEMS = (
+    ("missing", re.compile(r'path "(?P<file>[^"]+)" not found')),
+    ("missing", re.compile(r"(?P<file>Chart\.yaml) file is missing")),
+    ("missing", re.compile(r"non-absolute URLs should be in form of repo_name/path_to_chart, got: (?P<file>\S+)")),
+    ("missing", re.compile(r"unable to check Chart\.yaml file in chart: stat (?P<file>[^:]+): no such file")),
+    ("dependency", re.compile(r"checking for chart dependencies")),
+    (
+        "malformed",
+        re.compile(r"cannot load (?P<file>Chart\.ya?ml|Chart\.lock|requirements\.ya?ml):(?:.*?line (?P<line>\d+))?"),
+    ),
+    ("values", re.compile(r"cannot load (?P<file>values\.ya?ml):(?:.*?line (?P<line>\d+))?")),
+    ("malformed", re.compile(r"validation: chart\.metadata\.\w+")),
+    ("values", re.compile(r"values don't meet the specifications of the schema")),
+    ("values", re.compile(r"failed to parse (?P<file>[^:\n]+): .*?(?:line (?P<line>\d+))?")),
+    ("values", re.compile(r"failed parsing --set")),
+    ("values", re.compile(r"open (?P<file>\S+\.ya?ml): no such file or directory")),
+    ("values", re.compile(r"execution error at \((?P<file>[^:)]+):(?P<line>\d+)(?::\d+)?\): (?=.)")),
+    (
+        "values",
+        re.compile(
+            r"template: (?P<file>[^:]+):(?P<line>\d+)(?::\d+)?: executing .* can't evaluate field .* in type interface",
+            re.DOTALL,
+        ),
+    ),
+    (
+        "values",
+        re.compile(r"template: (?P<file>[^:]+):(?P<line>\d+)(?::\d+)?: executing .* wrong type for value", re.DOTALL),
+    ),
+    ("template", re.compile(r"template: (?P<file>[^:]+):(?P<line>\d+)")),
+    ("template", re.compile(r"parse error at \((?P<file>[^:)]+):(?P<line>\d+)\)")),
+    ("template", re.compile(r"YAML parse error on (?P<file>[^:]+):(?:.*?line (?P<line>\d+))?")),
+)
+
+
+def parse_chart_problem(stderr: str) -> ChartProblem | None:
+    """Say what is wrong with a chart or its values, or ``None`` when the message is about something else."""
+    for problem, pattern in _PROBLEMS:
+        if match := pattern.search(stderr):
+            found = match.groupdict()
+            message = re.sub(r"\n+Use --debug flag to render out invalid YAML", "", stderr).strip()
+            return ChartProblem(
+                problem, message.removeprefix("Error: "), found.get("file") or "", int(found.get("line") or 0)
+            )
+    return None
+
+
+def parse_lint(stdout: str) -> tuple[str, ...]:
+    """The ``[ERROR]`` and ``[WARNING]`` messages of ``helm lint``, continuation lines joined."""
+    joined = re.sub(r"\n(?!\[|==>|\n|\d+ chart)\s*", " ", stdout)
+    return tuple(re.findall(r"^\[(?:ERROR|WARNING)\] (.+)$", joined, re.MULTILINE))

@@ -1,0 +1,431 @@
+"""Deploying charts with Helm: the real binary, its files kept apart from the user's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from kubernetes.client import ApiClient
+
+from harness.cluster.provider import ClusterHandle
+from harness.commands import helm, kubectl
+from harness.commands.helm import Args, Dialect, ListedRelease, ReleaseReport, Revision, Values
+from harness.deploy.deployer import LiveReleases, Release
+from harness.deploy.manifests import Manifest
+from harness.deploy.rollout import wait_for_deletion, wait_for_release
+from harness.errors import ChartError, DeployError, SeatrialError
+from harness.process.command import Command
+from harness.process.outcome import Outcome
+from harness.process.runner import Runner
+from harness.settings.model import DeploySettings
+from harness.wait import Deadline
+
+NO_VALUES = Values()
+
+
+class HelmDeployer:
+    """Lints, renders, installs, upgrades, rolls back and uninstalls charts.
+
+    Helm itself only sends the documents; readiness is watched by :mod:`harness.deploy.rollout`, which is quicker than
+    Helm's polling every two seconds and stops early with the reason.
+
+    Args:
+        handle: the cluster.
+        runner: runs helm.
+        settings: limits.
+        helm: path of the program.
+        home: directory of the run's own where Helm keeps its cache, configuration and plugins.
+        labels: put on Helm's release records, so that it is known who made them.
+        dialect: the program's major version.
+    """
+
+    def __init__(
+        self,
+        handle: ClusterHandle,
+        runner: Runner,
+        settings: DeploySettings,
+        *,
+        helm: Path,
+        home: Path,
+        labels: Mapping[str, str] | None = None,
+        dialect: Dialect | None = None,
+    ) -> None:
+        self._handle = handle
+        self._runner = runner
+        self._settings = settings
+        self._helm = helm
+        self._home = home
+        self._labels = labels or {}
+        self._dialect = dialect or Dialect()
+        self._live = LiveReleases()
+
+    @cached_property
+    def _api(self) -> ApiClient:
+        client: ApiClient = self._handle.api_client()
+        return client
+
+    def run(self, *args: str, timeout_s: float | None = None, stdin: str | None = None) -> Outcome:
+        """Run helm with `args` against the cluster and return how it ended, whatever that was."""
+        env = {
+            **self._handle.environment(),
+            "HELM_KUBECONTEXT": self._handle.context,
+            "HELM_CACHE_HOME": str(self._home / "cache"),
+            "HELM_CONFIG_HOME": str(self._home / "config"),
+            "HELM_DATA_HOME": str(self._home / "data"),
+            # What the user's shell may say about another cluster or another way of storing releases.
+            "HELM_NAMESPACE": None,
+            "HELM_KUBEAPISERVER": None,
+            "HELM_KUBETOKEN": None,
+            "HELM_KUBECAFILE": None,
+            "HELM_KUBEASUSER": None,
+            "HELM_KUBEASGROUPS": None,
+            "HELM_DRIVER": None,
+            "HELM_DEBUG": None,
+            "HELM_PLUGINS": None,
+            "HELM_REGISTRY_CONFIG": None,
+            "HELM_REPOSITORY_CACHE": None,
+            "HELM_REPOSITORY_CONFIG": None,
+        }
+        # Helm's own --timeout ends hooks first; the margin is for Helm to say so.
+        limit_s = (timeout_s or self._settings.helm_timeout_s) + 10
+        return self._runner.run(Command((str(self._helm), *args), env=env, timeout_s=limit_s, stdin=stdin))
+
+    # --- looking at charts ---------------------------------------------------------------------------------------
+
+    def lint(self, chart: Path, *, values: Values = NO_VALUES, strict: bool = False) -> tuple[str, ...]:
+        """``helm lint``: return its warnings.
+
+        Raises:
+            ChartError: it found errors.
+        """
+        outcome = self.run(*helm.lint(chart, values=values, strict=strict), stdin=values.stdin())
+        told = helm.parse_lint(outcome.stdout)
+        if not outcome.succeeded:
+            self._refuse(f"lint chart '{chart}'", outcome, "\n".join(told) or outcome.stdout)
+        return told
+
+    def template(
+        self, release: str, chart: Path, *, namespace: str = "default", values: Values = NO_VALUES
+    ) -> Manifest:
+        """``helm template``: return the documents as rendered without a cluster.
+
+        Raises:
+            ChartError: the chart or its values are malformed.
+        """
+        args = helm.template(release, chart, namespace=namespace, values=values)
+        outcome = self._check(f"render chart '{chart}'", self.run(*args, stdin=values.stdin()))
+        return Manifest.load(outcome.stdout)
+
+    # --- releases ------------------------------------------------------------------------------------------------
+
+    def install(
+        self,
+        release: str,
+        chart: Path,
+        *,
+        namespace: str = "default",
+        values: Values = NO_VALUES,
+        create_namespace: bool = False,
+        wait: bool = True,
+        timeout_s: float | None = None,
+        keep_failed: bool = False,
+    ) -> Release:
+        """``helm install``, then wait for the release's workloads.
+
+        Args:
+            release: its name.
+            chart: the chart's directory or archive.
+            namespace: where the release is recorded, and where documents that name no namespace go.
+            values: values for the chart.
+            create_namespace: make that namespace when it is not there.
+            wait: whether to wait for the workloads to roll out.
+            timeout_s: limit for Helm and that wait, the settings' by default.
+            keep_failed: leave a failed release to be looked at, until :meth:`uninstall` or :meth:`close`.
+
+        Raises:
+            ChartError: the chart or its values are malformed; nothing was installed.
+            DeployError: the cluster refused a document, or there is a release of that name.
+            RolloutError: a workload will not become ready.
+        """
+        limit_s = timeout_s or self._settings.helm_timeout_s
+        deadline = Deadline(limit_s)
+        args = helm.install(
+            release,
+            chart,
+            namespace=namespace,
+            values=values,
+            dialect=self._dialect,
+            timeout_s=limit_s,
+            create_namespace=create_namespace,
+            labels=self._labels,
+        )
+        stub = Release(release, namespace, "helm")
+        attempted = f"install chart '{chart}' as release '{release}' in namespace '{namespace}'"
+        self._live.enter(namespace, release, lambda: self.uninstall(stub))
+        outcome = self.run(*args, timeout_s=limit_s, stdin=values.stdin())
+        if not outcome.succeeded and "cannot reuse a name that is still in use" in outcome.stderr.replace(
+            "re-use", "reuse"
+        ):
+            # Somebody else's: forgotten, so that it is never uninstalled from here.
+            self._live.forget(namespace, release)
+            hint = "upgrade or uninstall that release, or choose another name"
+            raise DeployError(attempted, seen="there is a release of that name already", hint=hint)
+
+        def settle() -> Release:
+            made = self._release(helm.parse_release(self._check(attempted, outcome).stdout))
+            self._live.enter(namespace, release, lambda: self.uninstall(made))
+            if wait:
+                self.wait(made, timeout_s=max(deadline.remaining_s(), 1.0))
+            return made
+
+        def take_back() -> None:
+            if not keep_failed:
+                self.uninstall(stub)
+
+        return self._or_undo(settle, take_back)
+
+    def upgrade(
+        self,
+        release: str,
+        chart: Path,
+        *,
+        namespace: str = "default",
+        values: Values = NO_VALUES,
+        reuse_values: bool = False,
+        wait: bool = True,
+        timeout_s: float | None = None,
+        keep_failed: bool = False,
+    ) -> Release:
+        """``helm upgrade``, then wait; a failed upgrade is rolled back to the revision before.
+
+        Args:
+            release: its name.
+            chart: the chart's directory or archive.
+            namespace: where the release is recorded.
+            values: values for the chart.
+            reuse_values: keep the last revision's values under the new ones.
+            wait: whether to wait for the workloads to roll out.
+            timeout_s: limit for Helm and that wait, the settings' by default.
+            keep_failed: leave the failed revision in place.
+
+        Raises:
+            ChartError: the chart or its values are malformed; nothing was changed.
+            DeployError: the cluster refused a document, or there is no such release.
+            RolloutError: a workload will not become ready.
+        """
+        limit_s = timeout_s or self._settings.helm_timeout_s
+        deadline = Deadline(limit_s)
+        before = self.history(release, namespace=namespace)[-1].number
+        args = helm.upgrade(
+            release,
+            chart,
+            namespace=namespace,
+            values=values,
+            dialect=self._dialect,
+            timeout_s=limit_s,
+            reuse_values=reuse_values,
+            labels=self._labels,
+        )
+        attempted = f"upgrade release '{release}' in namespace '{namespace}' with chart '{chart}'"
+        outcome = self.run(*args, timeout_s=limit_s, stdin=values.stdin())
+
+        def settle() -> Release:
+            made = self._release(helm.parse_release(self._check(attempted, outcome).stdout))
+            if wait:
+                self.wait(made, timeout_s=max(deadline.remaining_s(), 1.0))
+            return made
+
+        def take_back() -> None:
+            if not keep_failed and self.history(release, namespace=namespace)[-1].number != before:
+                self.rollback(release, before, namespace=namespace, wait=False)
+
+        return self._or_undo(settle, take_back)
+
+    def dry_run(self, release: str, chart: Path, *, namespace: str = "default", values: Values = NO_VALUES) -> Release:
+        """``helm install --dry-run``: render against the cluster and install nothing.
+
+        Raises:
+            ChartError: the chart or its values are malformed.
+            DeployError: the cluster would refuse.
+        """
+        args = helm.install(
+            release,
+            chart,
+            namespace=namespace,
+            values=values,
+            dialect=self._dialect,
+            timeout_s=self._settings.helm_timeout_s,
+            dry_run=True,
+        )
+        outcome = self._check(f"try out chart '{chart}' as release '{release}'", self.run(*args, stdin=values.stdin()))
+        return self._release(helm.parse_release(outcome.stdout))
+
+    def status(self, release: str, *, namespace: str = "default") -> ReleaseReport:
+        """``helm status``."""
+        outcome = self._check(
+            f"see the status of release '{release}'", self.run(*helm.status(release, namespace=namespace))
+        )
+        return helm.parse_release(outcome.stdout)
+
+    def list(self, *, namespace: str = "", all_namespaces: bool = False) -> tuple[ListedRelease, ...]:
+        """``helm list``: releases in any state."""
+        outcome = self.run(*helm.list_releases(namespace=namespace, all_namespaces=all_namespaces))
+        return helm.parse_list(self._check("list the releases", outcome).stdout)
+
+    def history(self, release: str, *, namespace: str = "default") -> tuple[Revision, ...]:
+        """``helm history``, oldest first."""
+        outcome = self.run(*helm.history(release, namespace=namespace))
+        return helm.parse_history(self._check(f"see the history of release '{release}'", outcome).stdout)
+
+    def rollback(
+        self,
+        release: str,
+        revision: int = 0,
+        *,
+        namespace: str = "default",
+        wait: bool = True,
+        timeout_s: float | None = None,
+    ) -> Release:
+        """``helm rollback`` to `revision` (0: the one before the last), then wait.
+
+        Raises:
+            DeployError: there is no such release or revision.
+            RolloutError: a workload will not become ready.
+        """
+        limit_s = timeout_s or self._settings.helm_timeout_s
+        deadline = Deadline(limit_s)
+        args = helm.rollback(release, revision, namespace=namespace, dialect=self._dialect, timeout_s=limit_s)
+        self._check(
+            f"roll release '{release}' back to revision {revision or 'before'}", self.run(*args, timeout_s=limit_s)
+        )
+        made = self._release(self.status(release, namespace=namespace))
+        made = replace(made, manifest=Manifest.load(self.get_manifest(release, namespace=namespace)).bodies)
+        if wait:
+            self.wait(made, timeout_s=max(deadline.remaining_s(), 1.0))
+        return made
+
+    def uninstall(self, release: Release | str, *, namespace: str = "default", timeout_s: float | None = None) -> None:
+        """``helm uninstall``; returns when the release's objects and their pods are gone.
+
+        Args:
+            release: what :meth:`install` returned, or a name.
+            namespace: where a release given by its name is recorded.
+            timeout_s: limit, the settings' by default.
+
+        Raises:
+            WaitTimeoutError: some objects are still there; the message says what holds each.
+        """
+        limit_s = timeout_s or self._settings.helm_timeout_s
+        deadline = Deadline(limit_s)
+        known = release if isinstance(release, Release) else Release(release, namespace, "helm")
+        resources = known.resources
+        if not resources:
+            outcome = self.run(*helm.get_manifest(known.name, namespace=known.namespace))
+            if outcome.succeeded and outcome.stdout.strip():
+                resources = Manifest.load(outcome.stdout).refs(known.namespace)
+        args = helm.uninstall(known.name, namespace=known.namespace, timeout_s=limit_s)
+        self._check(f"uninstall release '{known.name}'", self.run(*args, timeout_s=limit_s))
+        wait_for_deletion(self._api, reversed(resources), max(deadline.remaining_s(), 1.0))
+        self._live.forget(known.namespace, known.name)
+
+    def get_manifest(self, release: str, *, namespace: str = "default", revision: int = 0) -> str:
+        """``helm get manifest``; revision 0 is the latest."""
+        return self._get(helm.get_manifest(release, namespace=namespace, revision=revision), release)
+
+    def get_notes(self, release: str, *, namespace: str = "default", revision: int = 0) -> str:
+        """``helm get notes``; revision 0 is the latest."""
+        text = self._get(helm.get_notes(release, namespace=namespace, revision=revision), release).strip()
+        return text.removeprefix("NOTES:").strip()
+
+    def get_values(
+        self, release: str, *, namespace: str = "default", revision: int = 0, all_values: bool = False
+    ) -> Mapping[str, Any]:
+        """``helm get values``: what the user gave, or with `all_values` what the templates saw."""
+        args = helm.get_values(release, namespace=namespace, revision=revision, all_values=all_values)
+        return json.loads(self._get(args, release)) or {}
+
+    def wait(self, release: Release, *, timeout_s: float | None = None) -> None:
+        """See :meth:`harness.deploy.deployer.Deployer.wait`."""
+        wait_for_release(self._api, release, timeout_s or self._settings.rollout_timeout_s)
+
+    def delete(self, release: Release, *, timeout_s: float | None = None) -> None:
+        """See :meth:`harness.deploy.deployer.Deployer.delete`."""
+        self.uninstall(release, timeout_s=timeout_s)
+
+    def close(self) -> None:
+        """See :meth:`harness.deploy.deployer.Deployer.close`."""
+        try:
+            self._live.remove_all()
+        finally:
+            if "_api" in self.__dict__:
+                self._api.close()  # type: ignore[no-untyped-call] # the client has no types
+
+    # --- within --------------------------------------------------------------------------------------------------
+
+    def _get(self, args: Args, release: str) -> str:
+        return self._check(f"read what release '{release}' holds", self.run(*args)).stdout
+
+    @staticmethod
+    def _release(report: ReleaseReport) -> Release:
+        manifest = Manifest.load(report.manifest) if report.manifest.strip() else Manifest(())
+        return Release(
+            report.name,
+            report.namespace,
+            "helm",
+            manifest.refs(report.namespace),
+            manifest.bodies,
+            notes=report.notes,
+            revision=report.revision,
+            details={"status": report.status},
+        )
+
+    @staticmethod
+    def _or_undo(settle: Callable[[], Release], take_back: Callable[[], None]) -> Release:
+        """Return what `settle` does, or take it back; that taking back failed too is a fact of the first failure."""
+        try:
+            return settle()
+        except SeatrialError as error:
+            try:
+                if not isinstance(error, ChartError):
+                    take_back()
+            except SeatrialError as left:
+                error.facts["left"] = str(left)
+            raise
+
+    def _check(self, attempted: str, outcome: Outcome) -> Outcome:
+        if not outcome.succeeded:
+            self._refuse(attempted, outcome, outcome.stderr)
+        return outcome
+
+    @staticmethod
+    def _refuse(attempted: str, outcome: Outcome, told: str) -> None:
+        if outcome.timed_out or outcome.not_found:
+            outcome.check()
+        problem = helm.parse_chart_problem(told)
+        if problem is not None:
+            raise ChartError(
+                attempted,
+                problem=problem.problem,
+                file=problem.file,
+                line=problem.line,
+                seen=problem.message,
+                hint=_HINTS[problem.problem],
+            )
+        refusals: Sequence[kubectl.Refusal] = kubectl.parse_refusals(told)
+        first = refusals[0] if refusals else kubectl.Refusal(told)
+        raise DeployError(
+            attempted, seen=told, kind=first.kind, name=first.name, field=first.field, reason=first.reason
+        )
+
+
+_HINTS = {
+    "missing": "give the path of a directory with a Chart.yaml, or of a packaged chart",
+    "malformed": "correct Chart.yaml: apiVersion, name and version are required",
+    "dependency": "put the charts it depends on into its charts/ directory: helm dependency build",
+    "template": "correct the template at that line; `helm template --debug` shows what it renders",
+    "values": "correct the values given, or the chart's defaults in values.yaml",
+}
