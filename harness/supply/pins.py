@@ -58,6 +58,11 @@ class PublishedFile:
     sha256: str
     member: str = ""
 
+    @property
+    def key(self) -> str:
+        """``VERSION-DIGEST12``: its folder in the cache."""
+        return f"{self.version}-{self.sha256[:12]}"
+
 
 @dataclass(frozen=True)
 class PublishedImage:
@@ -70,6 +75,11 @@ class PublishedImage:
 
     version: str
     reference: str
+
+    @property
+    def key(self) -> str:
+        """``VERSION-DIGEST12``: where the cache keeps its provenance."""
+        return f"{self.version}-{self.reference.partition('@sha256:')[2][:12]}"
 
 
 class Pins:

@@ -1,0 +1,73 @@
+"""Puts supply's parts together: the only place that names the sources and their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from harness.engine.engine import Engine
+from harness.process.runner import Runner
+from harness.progress import Progress
+from harness.settings.model import SupplySettings
+from harness.supply.artifact import Image, Program
+from harness.supply.builders.go import GoBuilder
+from harness.supply.builders.link import LinkBuilder
+from harness.supply.builders.protocol import ImageBuilder
+from harness.supply.builders.toolchain import GoToolchain
+from harness.supply.cache import Cache
+from harness.supply.image_store import ImageStore
+from harness.supply.inventory import Inventory
+from harness.supply.pins import Pins, host_arch
+from harness.supply.recipe import RecipeKind, Recipes
+from harness.supply.resolver import Supply
+from harness.supply.sources.build import ImageBuildSource, ProgramBuildSource
+from harness.supply.sources.cache import CacheSource
+from harness.supply.sources.download import Downloader, DownloadSource
+from harness.supply.sources.given import GivenSource
+from harness.supply.sources.images import EngineStoreSource, GivenImageSource, PullSource
+from harness.supply.sources.path import PathSource, VersionProbe
+from harness.supply.sources.protocol import Source
+
+
+def make_supply(
+    settings: SupplySettings,
+    *,
+    runner: Runner,
+    engine: Callable[[], Engine],
+    image_builders: Mapping[RecipeKind, ImageBuilder],
+    progress: Progress,
+    pins: Pins | None = None,
+    recipes: Recipes | None = None,
+) -> Supply:
+    """Return a :class:`Supply` with the real sources.
+
+    Args:
+        settings: the cache, what is allowed, what the user gave.
+        runner: runs go, pip and the programs that are asked for their version.
+        engine: gives the engine when an image is first asked for; programs need none.
+        image_builders: the builder for each kind of image recipe.
+        progress: told about what takes long.
+        pins: another pin file than Seatrial's.
+        recipes: other recipes than Seatrial's.
+    """
+    pins = pins or Pins.load()
+    recipes = recipes or Recipes(pins, host_arch())
+    cache = Cache(settings.cache_dir, progress.say)
+    store = ImageStore(engine, cache)
+    probe = VersionProbe(runner)
+    go = GoBuilder(runner, GoToolchain(runner, cache, pins, progress), cache)
+    program_builds = ProgramBuildSource(recipes, {"go": go, "link": LinkBuilder()}, cache, progress)
+    programs: tuple[Source[Program], ...] = (
+        GivenSource(settings.given, probe),
+        PathSource(probe, progress.say),
+        CacheSource(cache, pins),
+        DownloadSource(pins, cache, Downloader(), progress),
+        program_builds,
+    )
+    images: tuple[Source[Image], ...] = (
+        GivenImageSource(settings.given, store, progress, may_pull=settings.download and not settings.offline),
+        EngineStoreSource(store, pins),
+        PullSource(store, pins, cache, progress),
+        ImageBuildSource(recipes, image_builders, program_builds, store, cache, progress),
+    )
+    inventory = Inventory(recipes, pins, cache, store)
+    return Supply(settings, recipes, programs, images, inventory, progress.say)
