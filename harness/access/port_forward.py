@@ -452,8 +452,11 @@ class _Pump:
         remote = (select.POLLIN if self._wants_remote() else 0) | (select.POLLOUT if self._to_pod else 0)
         if remote:
             poller.register(self._remote, remote)
-        lingers = not (self._local_open or self._to_pod or self._to_local)
-        ready = poller.poll(ceil(max(0.0, self._linger_s() - self._quiet_s()) * 1000) if lingers else None)
+        timeout_s = max(0.0, self._linger_s() - self._quiet_s()) if self._lingers() else None
+        # TLS decrypts whole records: the next message may be in memory already, where polling the socket misses it.
+        if self._wants_remote() and isinstance(self._remote, ssl.SSLSocket) and self._remote.pending():
+            timeout_s = 0.0
+        ready = poller.poll(None if timeout_s is None else ceil(timeout_s * 1000))
         return any(fd == self._stop.fileno() for fd, _ in ready)
 
     def _move(self) -> None:
@@ -482,8 +485,11 @@ class _Pump:
         return _ANSWERED_LINGER_S if self._answered else _UNANSWERED_LINGER_S
 
     def _has_lingered(self) -> bool:
-        lingers = not (self._local_open or self._to_pod or self._to_local)
-        return lingers and self._quiet_s() >= self._linger_s()
+        return self._lingers() and self._quiet_s() >= self._linger_s()
+
+    def _lingers(self) -> bool:
+        """Whether the client has finished sending and all there is has been passed on."""
+        return not (self._local_open or self._to_pod or self._to_local)
 
     def _read_local(self) -> None:
         try:

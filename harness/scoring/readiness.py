@@ -58,7 +58,7 @@ def wait_until_answers(
             f"get an answer to {request} within {timeout_s:g} s",
             seen=f"after {deadline.elapsed_s():.1f} s and {last.attempt_number} attempts, last: "
             + (getattr(failure, "seen", "") or str(failure) if failure else last.result().summary()),
-            hint=f"see whether the service's pods are ready and listen on the port, then by hand: {request.as_curl()}",
+            hint=f"see whether the service's pods are ready and listen on the port, then by hand: {request.again()}",
             elapsed_s=deadline.elapsed_s(),
             attempts=last.attempt_number,
         ) from failure

@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.access.endpoint import Endpoint
+from harness.errors import TAIL_CHARS
 from harness.process.redact import redact
-from harness.scoring.payloads import to_json_text
+from harness.scoring.payloads import to_json_text, to_json_value
 
 # One prediction of a small model takes milliseconds; a first one may load the model. Ten seconds tell slow from hung.
 DEFAULT_TIMEOUT_S = 10.0
@@ -57,9 +58,9 @@ class ScoreRequest:
             raise ValueError(f"timeout_s must be a positive number of seconds, got {self.timeout_s!r}")
         # Encoded once, now: what cannot be sent is refused where it was written, and later changes to a list or
         # mapping that the caller still holds do not change the request.
-        if self.payload is None or isinstance(self.payload, bytes):
-            body = self.payload
-        else:
+        body = self.payload
+        if not isinstance(self.payload, (bytes, type(None))):
+            object.__setattr__(self, "payload", to_json_value(self.payload))
             body = to_json_text(self.payload).encode()
         object.__setattr__(self, "_body", body)
 
@@ -94,7 +95,8 @@ class ScoreRequest:
             if _CREDENTIAL_HEADER.fullmatch(name.lower())
         ]
         plain = {secret for secret in (*self.secrets, *self.endpoint.secrets, *credentials) if secret}
-        forms = {form for secret in plain for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""))}
+        in_json = {json.dumps(secret, ensure_ascii=flag)[1:-1] for secret in plain for flag in (True, False)}
+        forms = plain | in_json | {quote(secret, safe="") for secret in plain}
         # Longest first: a secret that holds another one must not be left half masked.
         return redact(text, sorted(forms, key=len, reverse=True))
 
@@ -114,6 +116,13 @@ class ScoreRequest:
             words += ["--cert", shlex.quote(str(certificate)), "--key", shlex.quote(str(key))]
         before, data = self._curl_data()
         return " ".join([*before, *words, *data])
+
+    def again(self) -> str:
+        """Return the curl command for a message, or how to get it when it would fill more than a screen."""
+        command = self.as_curl()
+        if len(command) <= TAIL_CHARS:
+            return command
+        return f"{self} with its body of {len(self.body or b'')} bytes; as_curl() returns the whole command"
 
     def _curl_data(self) -> tuple[list[str], list[str]]:
         """Return what goes before curl and the options that give it the body."""

@@ -142,7 +142,7 @@ class ScoreResponse:
             parts.append(_indented(self.request.masked(details)))
         parts.append(f"status: {_status(self.status)}")
         parts.append(f"body:   {self.readable_body()}")
-        parts.append(f"again:  {self.request.as_curl()}")
+        parts.append(f"again:  {self.request.again()}")
         return ScoreMismatch("\n".join(parts))
 
 

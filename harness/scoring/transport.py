@@ -59,7 +59,7 @@ class RequestsTransport:
             raise EndpointNotReadyError(
                 f"get an answer to {request}",
                 seen=_what_was_seen(error, request),
-                hint=f"send it again by hand: {request.as_curl()}",
+                hint=f"send it again by hand: {request.again()}",
                 elapsed_s=time.perf_counter() - started,
             ) from error
 
