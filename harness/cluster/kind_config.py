@@ -35,18 +35,19 @@ def render(spec: ClusterSpec, image: str) -> str:
             merged by position.
         image: node image of nodes that name none.
     """
+    extra = {key: value for key, value in spec.extra_config.items() if key != "nodes"}
+    nodes = _merge_nodes([_node(node) for node in spec.nodes], list(spec.extra_config.get("nodes") or ()))
+    for node in nodes:
+        node.setdefault("role", "control-plane")
+        node.setdefault("image", image)
     config: dict[str, Any] = {
         "kind": "Cluster",
         "apiVersion": API_VERSION,
-        "nodes": [_node(node, image) for node in spec.nodes],
+        "nodes": nodes,
         "containerdConfigPatches": [_REGISTRY_PATCH],
-        "kubeadmConfigPatches": _kubeadm_patches(spec),
+        "kubeadmConfigPatches": _kubeadm_patches([node["role"] for node in nodes], spec.kubernetes),
     }
-    merged = merge(config, spec.extra_config)
-    for node in merged["nodes"]:
-        node.setdefault("role", "control-plane")
-        node.setdefault("image", image)
-    return yaml.safe_dump(merged, sort_keys=False)
+    return yaml.safe_dump(merge(config, extra), sort_keys=False)
 
 
 def node_images(document: str) -> tuple[str, ...]:
@@ -60,14 +61,12 @@ def count_nodes(document: str) -> int:
 
 
 def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with `extra` merged in: mappings deeply, ``nodes`` by position, other lists appended."""
+    """Return `base` with `extra` merged in: mappings deeply, lists appended, all else replaced."""
     merged = dict(base)
     for key, value in extra.items():
         present = merged.get(key)
         if isinstance(present, Mapping) and isinstance(value, Mapping):
             merged[key] = merge(present, value)
-        elif key == "nodes" and isinstance(present, list) and isinstance(value, list):
-            merged[key] = _merge_nodes(present, value)
         elif isinstance(present, list) and isinstance(value, list):
             merged[key] = [*present, *value]
         else:
@@ -75,13 +74,16 @@ def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _merge_nodes(base: list[Any], extra: list[Any]) -> list[Any]:
+def _merge_nodes(base: list[dict[str, Any]], extra: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Merge nodes by position; nodes that only one of the lists has are taken as they are."""
     both = [merge(mine, theirs) for mine, theirs in zip(base, extra, strict=False)]
-    return [*both, *base[len(both) :], *extra[len(both) :]]
+    return [*both, *base[len(both) :], *map(dict, extra[len(both) :])]
 
 
-def _node(node: NodeSpec, image: str) -> dict[str, Any]:
-    rendered: dict[str, Any] = {"role": node.role, "image": node.image or image}
+def _node(node: NodeSpec) -> dict[str, Any]:
+    rendered: dict[str, Any] = {"role": node.role}
+    if node.image:
+        rendered["image"] = node.image
     if node.port_mappings:
         rendered["extraPortMappings"] = [
             {
@@ -97,21 +99,21 @@ def _node(node: NodeSpec, image: str) -> dict[str, Any]:
     return rendered
 
 
-def _kubeadm_patches(spec: ClusterSpec) -> list[str]:
+def _kubeadm_patches(roles: list[str], kubernetes: str) -> list[str]:
     """No leader election where there is one control plane; a long node grace period where there is one node.
 
     Both let a stopped or paused cluster come back without first waiting for leases and heartbeats to expire.
     """
-    if sum(node.role == "control-plane" for node in spec.nodes) != 1:
+    if roles.count("control-plane") != 1:
         return []
     scheduler = {"leader-elect": "false"}
     manager = dict(scheduler)
-    if len(spec.nodes) == 1:
+    if len(roles) == 1:
         manager["node-monitor-grace-period"] = _LONG_GRACE
     patch = {
         "kind": "ClusterConfiguration",
-        "controllerManager": {"extraArgs": _extra_args(manager, spec.kubernetes)},
-        "scheduler": {"extraArgs": _extra_args(scheduler, spec.kubernetes)},
+        "controllerManager": {"extraArgs": _extra_args(manager, kubernetes)},
+        "scheduler": {"extraArgs": _extra_args(scheduler, kubernetes)},
     }
     return [yaml.safe_dump(patch, sort_keys=False)]
 

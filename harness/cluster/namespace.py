@@ -1,0 +1,173 @@
+"""A namespace per test, and the fixed ones that tests take turns with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+from harness.cleanup import CleanupStack
+from harness.cluster.provider import ClusterHandle
+from harness.cluster.watching import Objects, watch_until
+from harness.errors import ClusterError
+from harness.naming import LABEL_OWNER, LABEL_RUN, Run, dns_label
+from harness.wait import Deadline
+
+_CONFLICT, _NOT_FOUND = 409, 404
+
+# A test's pods have nothing to save: they get one second instead of Kubernetes' thirty to end by themselves.
+_POD_GRACE_S = 1
+
+# Conditions of a namespace that is being deleted: what is left in it, and which finalizers hold that.
+_BLOCKERS = ("NamespaceContentRemaining", "NamespaceFinalizersRemaining", "NamespaceDeletionContentFailure")
+
+
+class NamespaceFactory:
+    """Makes and removes namespaces of one cluster.
+
+    Args:
+        handle: the cluster.
+        run: who makes them.
+        cleanup: gets the removal of every namespace before it is made.
+        lock_dir: where runs on this host lock fixed names against each other.
+        timeout_s: limit for a namespace to become usable, and for it to be gone.
+    """
+
+    def __init__(
+        self, handle: ClusterHandle, *, run: Run, cleanup: CleanupStack, lock_dir: Path, timeout_s: float = 120.0
+    ) -> None:
+        self._handle = handle
+        self._run = run
+        self._cleanup = cleanup
+        self._lock_dir = lock_dir
+        self._timeout_s = timeout_s
+        self._taken: set[str] = set()
+
+    def create(self, test_name: str) -> str:
+        """Make a fresh namespace named after a test and this run; return its name once pods can be made in it."""
+        name = self._unused(dns_label(test_name, self._run.run_id))
+        self._cleanup.push(f"namespace '{name}' of cluster '{self._handle.name}'", partial(self.delete, name))
+        self._make(name)
+        return name
+
+    @contextmanager
+    def fixed(self, name: str) -> Iterator[str]:
+        """Have namespace `name` to oneself while the block runs; it is made anew before and removed after.
+
+        Raises:
+            ClusterError: somebody else's namespace bears the name, or another run does not give it back in time.
+        """
+        with self._turn(name), CleanupStack() as cleanup:
+            self._remove_leftover(name)
+            cleanup.push(f"namespace '{name}' of cluster '{self._handle.name}'", partial(self.delete, name))
+            self._make(name)
+            yield name
+
+    def delete(self, name: str) -> None:
+        """Remove a namespace with all that is in it, and wait until it is gone; nothing to do when it is not there.
+
+        Raises:
+            ClusterNotReadyError: something in it will not go; the error names what.
+        """
+        with closing(self._handle.api_client()) as api:
+            core = client.CoreV1Api(api)
+            try:
+                core.delete_namespace(name)
+                core.delete_collection_namespaced_pod(name, grace_period_seconds=_POD_GRACE_S)
+            except ApiException as error:
+                # 409: it is being deleted already.
+                if error.status not in {_NOT_FOUND, _CONFLICT}:
+                    raise
+            watch_until(
+                partial(core.list_namespace, field_selector=f"metadata.name={name}"),
+                what=f"remove namespace '{name}' of cluster '{self._handle.name}'",
+                done=lambda found: not found,
+                describe=describe_blockers,
+                deadline=Deadline(self._timeout_s),
+                hint=f"`kubectl get all,pvc -n {name}` shows what is left; remove finalizers whose owner is gone",
+            )
+
+    def _make(self, name: str) -> None:
+        metadata = client.V1ObjectMeta(name=name, labels=self._run.labels())
+        with closing(self._handle.api_client()) as api:
+            core = client.CoreV1Api(api)
+            try:
+                core.create_namespace(client.V1Namespace(metadata=metadata))
+            except ApiException as error:
+                raise ClusterError(
+                    f"make namespace '{name}' in cluster '{self._handle.name}'",
+                    seen=f"{error.status} {error.reason}: {error.body}",
+                    hint="the user of this context needs to create namespaces",
+                ) from error
+            # Pods are refused until the namespace's own service account is there.
+            watch_until(
+                partial(core.list_namespaced_service_account, name, field_selector="metadata.name=default"),
+                what=f"see the default service account of namespace '{name}'",
+                done=bool,
+                describe=lambda _: "it is not there",
+                deadline=Deadline(self._timeout_s),
+                hint="the controller manager makes it: is it running?",
+            )
+
+    def _unused(self, wanted: str) -> str:
+        """Return `wanted`, or with a number behind it when this run has made one of that name."""
+        name, number = wanted, 1
+        while name in self._taken:
+            number += 1
+            name = dns_label(wanted, str(number))
+        self._taken.add(name)
+        return name
+
+    def _remove_leftover(self, name: str) -> None:
+        """Remove what an earlier run left under a fixed name; a namespace without our label is somebody else's."""
+        with closing(self._handle.api_client()) as api:
+            try:
+                found: Any = client.CoreV1Api(api).read_namespace(name)
+            except ApiException as error:
+                if error.status == _NOT_FOUND:
+                    return
+                raise
+        labels: Mapping[str, str] = found.metadata.labels or {}
+        if LABEL_RUN not in labels or LABEL_OWNER not in labels:
+            raise ClusterError(
+                f"make namespace '{name}' anew in cluster '{self._handle.name}'",
+                seen="it is there and Seatrial did not make it",
+                hint="remove it yourself, or use another cluster",
+            )
+        self.delete(name)
+
+    @contextmanager
+    def _turn(self, name: str) -> Iterator[None]:
+        self._lock_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._lock_dir / f"{dns_label(self._handle.name, name)}.lock")
+        # The run before may take as long as a whole test, and then has to remove the namespace.
+        limit_s = 10 * self._timeout_s
+        try:
+            lock.acquire(timeout=limit_s)
+        except Timeout as error:
+            raise ClusterError(
+                f"get the turn for namespace '{name}' of cluster '{self._handle.name}' within {limit_s:g} s",
+                seen=f"another run holds '{lock.lock_file}'",
+                hint="wait for that run to end, or use another cluster",
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def describe_blockers(namespaces: Objects) -> str:
+    """Say what keeps namespaces from going, in Kubernetes' own words."""
+    lines = [
+        condition["message"]
+        for namespace in namespaces.values()
+        for condition in namespace.get("status", {}).get("conditions") or ()
+        if condition["type"] in _BLOCKERS and condition["status"] == "True"
+    ]
+    return "\n".join(lines) or "it is still being removed"
