@@ -74,6 +74,11 @@ def read_dockerfile(path: Path) -> tuple[Instruction, ...]:
         if each.keyword not in _KEYWORDS
     ]
     problems += [f"line {each.line}: {each.keyword} needs an argument" for each in instructions if not each.value]
+    problems += [
+        f"line {each.line}: FROM names no image"
+        for each in instructions
+        if each.keyword == "FROM" and each.value and not _FLAG.sub("", f"{each.value} ").strip()
+    ]
     first = next((each for each in instructions if each.keyword != "ARG"), None)
     if first is None:
         problems.append("no instruction FROM: nothing says what the image starts from")

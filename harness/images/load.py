@@ -103,11 +103,19 @@ def load_image(
 
 
 def _digest_on(client: docker.DockerClient, node: str, image: ImageRef) -> str | None:
-    """Return the digest of what `node` has under the image's name, or ``None`` when that is not this image."""
     name = str(ImageName.parse(image.name))
-    listed = _ctr(client, node, "ls", f"name=={name}", f"name=={image.image_id}")
-    digests = digests_listed(listed)
-    here = digests.get(name)
+    return present_digest(_ctr(client, node, "ls", f"name=={name}", f"name=={image.image_id}"), image)
+
+
+def present_digest(table: str, image: ImageRef) -> str | None:
+    """Return the digest of what a node has under the image's name, or ``None`` when that is not this image.
+
+    Args:
+        table: what ``ctr images ls`` printed on the node.
+        image: the image looked for.
+    """
+    digests = digests_listed(table)
+    here = digests.get(str(ImageName.parse(image.name)))
     # Kubernetes' side of containerd lists each image by its id too. An engine with containerd's image store takes the
     # manifest's digest for the id.
     return here if here is not None and here in {digests.get(image.image_id), image.image_id} else None
