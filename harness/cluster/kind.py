@@ -45,6 +45,7 @@ from harness.wait import Deadline
 
 if TYPE_CHECKING:
     import docker
+    from docker.models.images import Image
 
 _log = logging.getLogger(__name__)
 
@@ -395,20 +396,22 @@ class KindProvider:
     # -- shared
 
     def _plan(self, client: docker.DockerClient, name: str, spec: ClusterSpec) -> _Plan:
-        document = kind_config.render(spec, self._node_image(spec.kubernetes))
-        images = {reference: self._image_id(client, reference) for reference in kind_config.node_images(document)}
+        default = self._node_image(spec.kubernetes)
+        patches = self._image(client, default).labels.get(kind_config.LABEL_PATCHES, "")
+        document = kind_config.render(spec, default, kubeadm_patches=patches)
+        images = {image: self._image(client, image).id for image in kind_config.node_images(document)}
         identity = {"config": document, "images": images, "kind": self._version()}
         recipe = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         return _Plan(name, kind_config.count_nodes(document), document, recipe)
 
-    def _image_id(self, client: docker.DockerClient, reference: str) -> str:
+    def _image(self, client: docker.DockerClient, reference: str) -> Image:
         try:
-            return str(client.images.get(reference).id)
+            return client.images.get(reference)
         except ImageNotFound:
             pass
         try:
             with self._progress.step(f"pull node image '{reference}'", usual_s=60.0):
-                return str(client.images.pull(reference).id)
+                return client.images.pull(reference)
         except DockerException as error:
             raise ClusterError(
                 f"find the node image '{reference}'",

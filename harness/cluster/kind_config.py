@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from harness.cluster.provider import ClusterSpec, NodeSpec
+from harness.naming import LABEL_PREFIX
 
 API_VERSION = "kind.x-k8s.io/v1alpha4"
 
@@ -19,6 +20,9 @@ _REGISTRY_PATCH = f"""\
   config_path = "{CERTS_DIR}"
 """
 
+# Label of a node image that holds patches for kubeadm (a CoreDNS that is ready sooner): their directory.
+LABEL_PATCHES = f"{LABEL_PREFIX}/kubeadm-patches"
+
 # kind v0.32.0 writes kubeadm's v1beta4 configuration from this minor version on, where extraArgs is a list
 # (pkg/cluster/internal/kubeadm/config.go).
 _KUBEADM_LIST_ARGS_FROM = (1, 36)
@@ -27,13 +31,14 @@ _KUBEADM_LIST_ARGS_FROM = (1, 36)
 _LONG_GRACE = "12h0m0s"
 
 
-def render(spec: ClusterSpec, image: str) -> str:
+def render(spec: ClusterSpec, image: str, *, kubeadm_patches: str = "") -> str:
     """Return the YAML document for `kind create cluster --config`.
 
     Args:
         spec: the declaration; its `extra_config` is merged in last and wins. Lists of patches are appended, `nodes`
             merged by position.
         image: node image of nodes that name none.
+        kubeadm_patches: directory in the node image with patches for what kubeadm makes; empty when it has none.
     """
     extra = {key: value for key, value in spec.extra_config.items() if key != "nodes"}
     nodes = _merge_nodes([_node(node) for node in spec.nodes], list(spec.extra_config.get("nodes") or ()))
@@ -45,7 +50,10 @@ def render(spec: ClusterSpec, image: str) -> str:
         "apiVersion": API_VERSION,
         "nodes": nodes,
         "containerdConfigPatches": [_REGISTRY_PATCH],
-        "kubeadmConfigPatches": _kubeadm_patches([node["role"] for node in nodes], spec.kubernetes),
+        "kubeadmConfigPatches": [
+            *_kubeadm_patches([node["role"] for node in nodes], spec.kubernetes),
+            *([_patches_directory(kubeadm_patches)] if kubeadm_patches else []),
+        ],
     }
     return yaml.safe_dump(merge(config, extra), sort_keys=False)
 
@@ -116,6 +124,10 @@ def _kubeadm_patches(roles: list[str], kubernetes: str) -> list[str]:
         "scheduler": {"extraArgs": _extra_args(scheduler, kubernetes)},
     }
     return [yaml.safe_dump(patch, sort_keys=False)]
+
+
+def _patches_directory(directory: str) -> str:
+    return yaml.safe_dump({"kind": "InitConfiguration", "patches": {"directory": directory}}, sort_keys=False)
 
 
 def _extra_args(args: Mapping[str, str], kubernetes: str) -> dict[str, str] | list[dict[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
 from harness.cleanup import CleanupStack
 from harness.cluster.provider import ClusterHandle
@@ -83,7 +84,9 @@ class NamespaceFactory:
             except ApiException as error:
                 # 409: it is being deleted already.
                 if error.status not in {_NOT_FOUND, _CONFLICT}:
-                    raise
+                    raise _refused(f"remove namespace '{name}' of cluster '{self._handle.name}'", error) from error
+            except HTTPError as error:
+                raise _refused(f"remove namespace '{name}' of cluster '{self._handle.name}'", error) from error
             watch_until(
                 partial(core.list_namespace, field_selector=f"metadata.name={name}"),
                 what=f"remove namespace '{name}' of cluster '{self._handle.name}'",
@@ -99,12 +102,8 @@ class NamespaceFactory:
             core = client.CoreV1Api(api)
             try:
                 core.create_namespace(client.V1Namespace(metadata=metadata))
-            except ApiException as error:
-                raise ClusterError(
-                    f"make namespace '{name}' in cluster '{self._handle.name}'",
-                    seen=f"{error.status} {error.reason}: {error.body}",
-                    hint="the user of this context needs to create namespaces",
-                ) from error
+            except (ApiException, HTTPError) as error:
+                raise _refused(f"make namespace '{name}' in cluster '{self._handle.name}'", error) from error
             # Pods are refused until the namespace's own service account is there.
             watch_until(
                 partial(core.list_namespaced_service_account, name, field_selector="metadata.name=default"),
@@ -160,6 +159,17 @@ class NamespaceFactory:
             yield
         finally:
             lock.release()
+
+
+def _refused(attempted: str, error: ApiException | HTTPError) -> ClusterError:
+    if isinstance(error, ApiException):
+        seen, hint = (
+            f"{error.status} {error.reason}: {error.body}",
+            "may this context's user create and delete namespaces?",
+        )
+    else:
+        seen, hint = f"the API server does not answer: {error}", "is the cluster still there?"
+    return ClusterError(attempted, seen=seen, hint=hint)
 
 
 def describe_blockers(namespaces: Objects) -> str:
