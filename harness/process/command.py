@@ -49,5 +49,12 @@ class Command:
 
     def pasteable(self) -> str:
         """Return the command as a person would type it, secrets masked."""
-        added = [f"{name}={shlex.quote(value)}" for name, value in self.env.items() if value is not None]
-        return redact(" ".join([*added, shlex.join(self.argv)]), self.secrets)
+        # Values are masked before they are quoted: quoting changes the spelling of those with a quote in them.
+        added = [
+            f"{name}={shlex.quote(redact(value, self.secrets))}"
+            for name, value in self.env.items()
+            if value is not None
+        ]
+        words = [redact(word, self.secrets) for word in self.argv]
+        # Once more over the whole: some flags carry their secret in the word after them.
+        return redact(" ".join([*added, shlex.join(words)]))

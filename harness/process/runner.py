@@ -73,12 +73,17 @@ class _Started:
 
 
 def _stop_group(process: subprocess.Popen[bytes], grace_s: float) -> int:
-    """End the process group of `process`: it was started as the leader of its own."""
-    for signal_number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal_number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.wait(timeout=grace_s)
+    """End the process group of `process`: it was started as the leader of its own.
+
+    The leader gets `grace_s` seconds to end its children in order; what is left of the group then, or is left behind by
+    a leader that ended sooner, is killed.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=grace_s)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     return process.wait()
 
 
