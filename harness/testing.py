@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Any
 
 from harness.process.command import Command
 from harness.process.outcome import Outcome
 from harness.process.runner import BackgroundProcess, LineSink, OutcomeSink
+from harness.scoring.payloads import to_json_text
+from harness.scoring.request import JSON_CONTENT, ScoreRequest
+from harness.scoring.response import ScoreResponse
 
-__all__ = ["ManualClock", "RecordedProcess", "RecordingRunner"]
+__all__ = ["ManualClock", "RecordedProcess", "RecordingRunner", "ScriptedTransport"]
 
 # The first process id handed out; larger than any real one of a default Linux (pid_max is 4,194,304 at most).
 _FIRST_PID = 10_000_000
@@ -193,3 +196,43 @@ class RecordingRunner:
                 return rule.answer(command)
         scripted = "\n".join(f"  {' '.join(rule.words)}" for rule in self._rules) or "  nothing"
         raise AssertionError(f"no answer is scripted for\n  {command.pasteable()}\nscripted:\n{scripted}")
+
+
+class ScriptedTransport:
+    """A transport that gives its answers in turn and keeps what it was asked.
+
+    A request nobody scripted an answer for is an ``AssertionError``.
+
+    >>> from harness.access.endpoint import Endpoint
+    >>> transport = ScriptedTransport({"score": [1, 2]})
+    >>> transport.send(ScoreRequest(Endpoint("http://127.0.0.1:5000"), "/score", {"X": [1, 2]})).json()
+    {'score': [1, 2]}
+    >>> transport.requests[0].path
+    '/score'
+
+    Args:
+        answers: in turn: an exception (raised), an ``int`` (that status, no body), a function of the request that
+            returns the response, or anything else: status 200 with that as its JSON body.
+        latency_s: how long each answer pretends to have taken, seconds.
+    """
+
+    def __init__(self, *answers: Any, latency_s: float = 0.001) -> None:
+        self._answers = list(answers)
+        self._latency_s = latency_s
+        self.requests: list[ScoreRequest] = []
+
+    def send(self, request: ScoreRequest) -> ScoreResponse:
+        """See :meth:`harness.scoring.transport.Transport.send`."""
+        self.requests.append(request)
+        if not self._answers:
+            raise AssertionError(f"no answer is scripted for request {len(self.requests)}: {request}")
+        answer = self._answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        if callable(answer):
+            response: ScoreResponse = answer(request)
+            return response
+        if isinstance(answer, int):
+            return ScoreResponse(request, answer, {}, b"", self._latency_s)
+        body = to_json_text(answer).encode()
+        return ScoreResponse(request, 200, {"Content-Type": JSON_CONTENT}, body, self._latency_s)

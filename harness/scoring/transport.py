@@ -103,7 +103,7 @@ def _what_was_seen(error: Exception, request: ScoreRequest) -> str:
     """Say how the attempt ended, and what the way to the service knows about it."""
     if isinstance(error, requests.exceptions.ConnectTimeout):
         seen = f"no connection within {request.timeout_s:g} s"
-    elif isinstance(error, requests.exceptions.Timeout):
+    elif isinstance(error, requests.exceptions.Timeout) or isinstance(_innermost(error), TimeoutError):
         seen = f"no complete answer within {request.timeout_s:g} s"
     else:
         seen = _reason(error, request)
@@ -112,14 +112,12 @@ def _what_was_seen(error: Exception, request: ScoreRequest) -> str:
 
 
 def _reason(error: BaseException, request: ScoreRequest) -> str:
-    """Return the innermost cause: the outer ones repeat it in the words of their own library."""
-    seen: set[int] = set()
-    cause: BaseException = error
-    while id(cause) not in seen:
-        seen.add(id(cause))
-        inner = cause.__cause__ or cause.__context__
-        if inner is None:
-            break
-        cause = inner
+    """Return the innermost cause in words: the outer ones repeat it in the terms of their own library."""
+    cause = _innermost(error)
     text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
     return request.masked(f"{text or type(cause).__name__} ({type(cause).__name__})")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    inner = error.__cause__ or error.__context__
+    return error if inner is None else _innermost(inner)

@@ -62,7 +62,7 @@ def server() -> Iterator[Server]:
             if self.command != "HEAD":
                 self.wfile.write(state.body)
 
-        do_GET = do_POST = do_PUT = do_HEAD = answer
+        do_GET = do_POST = do_PUT = do_HEAD = answer  # noqa: N815 - the base class names them so
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
             """Keep the test output clean."""

@@ -19,6 +19,7 @@ class ArrayLike:
         self._values = values
 
     def tolist(self) -> Any:
+        """Return the values as NumPy would."""
         return self._values
 
 

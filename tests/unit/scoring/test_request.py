@@ -63,7 +63,11 @@ def test_secrets_are_masked_wherever_they_stand() -> None:
     secret = """p'a"ss/wörd"""
     endpoint = Endpoint("https://127.0.0.1:6443/p%27a%22ss%2Fw%C3%B6rd", headers={"authorization": "Bearer tok.en"})
     request = ScoreRequest(
-        endpoint, "", {"key": secret}, headers={"X-Api-Key": "abc", "X-Plain": "seen", "Cookie": "id=7"}, secrets=(secret,)
+        endpoint,
+        "",
+        {"key": secret},
+        headers={"X-Api-Key": "abc", "X-Plain": "seen", "Cookie": "id=7"},
+        secrets=(secret,),
     )
     shown = f"{request.as_curl()} {request} {request!r}"
     for hidden in ("tok.en", "abc", "id=7", "ss/w", "%2Fw"):
