@@ -18,13 +18,20 @@ from harness.naming import LABEL_CLUSTER, LABEL_KEPT, LABEL_OWNER, LABEL_RUN, ow
 from harness.process.runner import Runner
 from harness.progress import Progress, spoken_duration
 from harness.settings.model import Settings
-from harness.supply.artifact import Program
+
+
+class ProgramFile(Protocol):
+    """A program that supply hands out."""
+
+    @property
+    def path(self) -> Path:
+        """Its executable file."""
 
 
 class ProgramSupply(Protocol):
     """Where programs come from."""
 
-    def program(self, name: str) -> Program:
+    def program(self, name: str) -> ProgramFile:
         """Return the program called `name`."""
 
 

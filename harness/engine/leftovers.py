@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from harness.process.command import Command
@@ -15,6 +16,9 @@ from harness.wait import wait_until
 
 # runc ends a container with SIGKILL; a kind node's hundred processes are gone within a second.
 REAP_TIMEOUT_S = 20.0
+
+# Name of that note, in the exec root (moby v20.10, daemon/daemon_linux.go).
+MOUNTED_ITSELF = "unmount-on-shutdown"
 
 
 def processes(proc: Path = Path("/proc")) -> Iterator[tuple[int, tuple[str, ...]]]:
@@ -26,19 +30,21 @@ def processes(proc: Path = Path("/proc")) -> Iterator[tuple[int, tuple[str, ...]
                 yield int(folder.name), tuple(raw.rstrip(b"\0").decode(errors="replace").split("\0"))
 
 
+def mount_points(proc: Path = Path("/proc")) -> list[str]:
+    """Return all mount points of this mount namespace, bind mounts within one file system included."""
+    # Field 5 of proc_pid_mountinfo(5), with blanks and the like as octal escapes.
+    lines = (proc / "self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    return [re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split()[4]) for line in lines]
+
+
 def mounts_below(folders: Iterable[Path], proc: Path = Path("/proc")) -> list[str]:
-    """Return the mount points below `folders`, the innermost first."""
+    """Return the mount points below `folders`, not the folders themselves, the innermost first."""
     prefixes = tuple(f"{folder.resolve()}/" for folder in folders)
-    points = []
-    for line in (proc / "self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-        # Field 5 of proc_pid_mountinfo(5), with blanks and the like as octal escapes.
-        point = line.split()[4].encode().decode("unicode_escape")
-        if point.startswith(prefixes):
-            points.append(point)
+    points = [point for point in mount_points(proc) if point.startswith(prefixes)]
     return sorted(points, key=len, reverse=True)
 
 
-def clear_leftovers(runner: Runner, path: str, exec_root: Path, data_roots: Iterable[Path]) -> None:
+def clear_leftovers(runner: Runner, path: str, exec_root: Path, data_roots: Collection[Path]) -> None:
     """Remove every trace of an engine that is dead: afterwards a new one starts as after an ordinary stop.
 
     The caller has made sure that its dockerd is gone.
@@ -56,8 +62,13 @@ def clear_leftovers(runner: Runner, path: str, exec_root: Path, data_roots: Iter
             # The outcome does not matter: a container whose state is half written is ended with its shim below.
             runner.run(Command((runc, "--root", str(folder.parent), "delete", "--force", folder.name), timeout_s=30))
     _end(_of_exec_root(exec_root))
+    points = mounts_below((exec_root, *data_roots))
+    # dockerd mounts its data root on itself where that is not shared yet, and notes so for its own shutdown.
+    if (exec_root / MOUNTED_ITSELF).exists():
+        mounted = mount_points()
+        points += [str(folder) for folder in data_roots if str(folder.resolve()) in mounted]
     # Lazy: a process that still has its working directory there must not keep the engine from starting.
-    for point in mounts_below((exec_root, *data_roots)):
+    for point in points:
         runner.run(Command(("umount", "--lazy", point), timeout_s=10))
     if exec_root.exists() and not mounts_below((exec_root,)):
         shutil.rmtree(exec_root, ignore_errors=True)

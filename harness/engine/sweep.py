@@ -83,9 +83,9 @@ def sweep(client: DockerClient, *, host: str | None = None, is_alive: Callable[[
     for volume in abandoned(api.volumes(filters=ours).get("Volumes")):
         swept.attempt(f"volume {volume['Name']}", api.remove_volume, volume["Name"], force=True)
     for image in abandoned(api.images(filters=ours)):
-        name = (image.get("RepoTags") or [image["Id"]])[0]
-        # Forced, because an image with several names goes only so; one that a container runs still stays.
-        swept.attempt(f"image {name}", api.remove_image, image["Id"], force=True)
+        # By its names: one that is the base of another image loses them and goes with that one.
+        for name in image.get("RepoTags") or [image["Id"]]:
+            swept.attempt(f"image {name}", api.remove_image, name)
     return swept
 
 
