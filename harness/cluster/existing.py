@@ -150,7 +150,7 @@ class ExistingProvider:
             raise ClusterNotReadyError(
                 f"reach the API server '{context.server}' of context '{context.name}'",
                 seen=_reason(error),
-                hint=f"ask it yourself: kubectl --kubeconfig {self._settings.kubeconfig} --context {context.name} version",
+                hint=f"try kubectl --kubeconfig {self._settings.kubeconfig} --context {context.name} version",
             ) from error
         return ClusterHandle(**{**vars(handle), "kubernetes": version, "nodes": nodes})
 

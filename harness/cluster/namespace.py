@@ -37,43 +37,62 @@ class NamespaceFactory:
         run: who makes them.
         cleanup: gets the removal of every namespace before it is made.
         lock_dir: where runs on this host lock fixed names against each other.
+        disposable: whether the cluster is removed when this run ends, and its namespaces with it.
         timeout_s: limit for a namespace to become usable, and for it to be gone.
     """
 
     def __init__(
-        self, handle: ClusterHandle, *, run: Run, cleanup: CleanupStack, lock_dir: Path, timeout_s: float = 120.0
+        self,
+        handle: ClusterHandle,
+        *,
+        run: Run,
+        cleanup: CleanupStack,
+        lock_dir: Path,
+        disposable: bool = False,
+        timeout_s: float = 120.0,
     ) -> None:
         self._handle = handle
         self._run = run
         self._cleanup = cleanup
         self._lock_dir = lock_dir
+        self._disposable = disposable
         self._timeout_s = timeout_s
         self._taken: set[str] = set()
+        self._registered: set[str] = set()
 
     def create(self, test_name: str) -> str:
         """Make a fresh namespace named after a test and this run; return its name once pods can be made in it."""
         name = self._unused(dns_label(test_name, self._run.run_id))
-        self._cleanup.push(f"namespace '{name}' of cluster '{self._handle.name}'", partial(self.delete, name))
+        self._register(name)
         self._make(name)
         return name
 
     @contextmanager
     def fixed(self, name: str) -> Iterator[str]:
-        """Have namespace `name` to oneself while the block runs; it is made anew before and removed after.
+        """Have namespace `name` to oneself while the block runs; it is made anew before, and going away after.
 
         Raises:
             ClusterError: somebody else's namespace bears the name, or another run does not give it back in time.
         """
         with self._turn(name), CleanupStack() as cleanup:
             self._remove_leftover(name)
-            cleanup.push(f"namespace '{name}' of cluster '{self._handle.name}'", partial(self.delete, name))
+            self._register(name)
+            cleanup.push(f"namespace '{name}' of cluster '{self._handle.name}'", partial(self.delete, name, wait=False))
             self._make(name)
             yield name
 
-    def delete(self, name: str) -> None:
-        """Remove a namespace with all that is in it, and wait until it is gone; nothing to do when it is not there.
+    def delete(self, name: str, *, wait: bool = True) -> None:
+        """Remove a namespace with all that is in it; nothing to do when it is not there.
+
+        Kubernetes lets five seconds pass before it looks at what is in it (namespaceDeletionGracePeriod of the
+        namespace controller), so a test's end removes without waiting and the run's end waits for all of them at once.
+
+        Args:
+            name: the namespace.
+            wait: whether to return only when it is gone.
 
         Raises:
+            ClusterError: the cluster does not let this user remove it.
             ClusterNotReadyError: something in it will not go; the error names what.
         """
         with closing(self._handle.api_client()) as api:
@@ -87,14 +106,21 @@ class NamespaceFactory:
                     raise _refused(f"remove namespace '{name}' of cluster '{self._handle.name}'", error) from error
             except HTTPError as error:
                 raise _refused(f"remove namespace '{name}' of cluster '{self._handle.name}'", error) from error
-            watch_until(
-                partial(core.list_namespace, field_selector=f"metadata.name={name}"),
-                what=f"remove namespace '{name}' of cluster '{self._handle.name}'",
-                done=lambda found: not found,
-                describe=describe_blockers,
-                deadline=Deadline(self._timeout_s),
-                hint=f"`kubectl get all,pvc -n {name}` shows what is left; remove finalizers whose owner is gone",
-            )
+            if wait:
+                watch_until(
+                    partial(core.list_namespace, field_selector=f"metadata.name={name}"),
+                    what=f"remove namespace '{name}' of cluster '{self._handle.name}'",
+                    done=lambda found: not found,
+                    describe=describe_blockers,
+                    deadline=Deadline(self._timeout_s),
+                    hint=f"`kubectl get all,pvc -n {name}` shows what is left; remove finalizers whose owner is gone",
+                )
+
+    def _register(self, name: str) -> None:
+        """Have the run's end wait until `name` is gone, unless the whole cluster goes."""
+        if not self._disposable and name not in self._registered:
+            self._registered.add(name)
+            self._cleanup.push(f"namespace '{name}' of cluster '{self._handle.name}'", partial(self.delete, name))
 
     def _make(self, name: str) -> None:
         metadata = client.V1ObjectMeta(name=name, labels=self._run.labels())
