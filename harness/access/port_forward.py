@@ -57,6 +57,9 @@ _ANSWERED_LINGER_S = 1.0
 # Threads end as soon as they notice that the forward closes; one that is opening a connection may need its time limit.
 _JOIN_TIMEOUT_S = API_TIMEOUT_S + 1.0
 
+# Watches end when the server says so; one that ends at once must not become a flood of requests.
+_REWATCH_PAUSE_S = 0.1
+
 # kubectl's names, short names and plurals of what has pods; the values name the kubernetes client's read methods.
 _POD_NAMES = frozenset({"pod", "pods", "po"})
 _SERVICE_NAMES = frozenset({"service", "services", "svc"})
@@ -194,20 +197,16 @@ class Route:
 
     def wait_for_pod(self, deadline: Deadline) -> None:
         """Watch the pods until one is usable; raises :class:`~harness.errors.AccessError` at the deadline."""
-        listed = self._list()
-        pods = {pod.metadata.name: pod for pod in listed.items}
-        version = listed.metadata.resource_version
-        while not any(self._is_usable(pod) for pod in pods.values()):
+        while True:
+            listed = self._list()
+            if any(self._is_usable(pod) for pod in listed.items):
+                return
             if deadline.has_passed():
-                raise self._no_pod(list(pods.values()), f" within {deadline.timeout_s:g} s")
-            for event in self._watch(version, deadline):
-                pod = event["object"]
-                version = pod.metadata.resource_version
-                pods[pod.metadata.name] = pod
-                if event["type"] == "DELETED":
-                    del pods[pod.metadata.name]
-                elif self._is_usable(pod):
-                    break
+                raise self._no_pod(listed.items, f" within {deadline.timeout_s:g} s")
+            for event in self._watch(listed.metadata.resource_version, deadline):
+                if event["type"] in {"ADDED", "MODIFIED"} and self._is_usable(event["object"]):
+                    return
+            deadline.clock.sleep(min(_REWATCH_PAUSE_S, deadline.remaining_s()))
 
     def container_port(self, pod: Any) -> int:
         """Return the port's number in `pod`; raises :class:`~harness.errors.AccessError` for a name it lacks."""
