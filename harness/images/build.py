@@ -18,6 +18,7 @@ import docker
 import docker.errors
 import requests
 from docker.utils.build import create_archive, exclude_paths
+from urllib3.exceptions import HTTPError
 
 from harness.engine.engine import Engine
 from harness.errors import ImageBuildError
@@ -33,6 +34,9 @@ LABEL_SOURCE = f"{LABEL_PREFIX}/source"
 _SHOWN_DIGEST = 12
 
 _CHUNK_BYTES = 1 << 20
+
+# Seconds after the time limit for the builder to say that the step it was in has been ended.
+_HANG_UP_S = 30
 
 # Images of earlier content kept per repository by `prune_built`: the present one and two to go back to.
 KEPT_BUILDS = 3
@@ -215,8 +219,8 @@ def _start(
         buildargs=dict(request.build_args),
         labels=dict(labels),
         target=request.target,
-        # A step may be silent for long: silence counts as failure only when the whole build's time is up.
-        timeout=math.ceil(timeout_s),
+        # A step may be silent for long. The watchdog ends it at the limit; the connection is only the second to notice.
+        timeout=math.ceil(timeout_s) + _HANG_UP_S,
         decode=True,
     )
     return stream
@@ -258,7 +262,7 @@ class _RunningBuild:
                     raise self._failure(str(message["error"]))
                 if self._deadline.has_passed():
                     raise self._failure("it goes on")
-        except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        except (docker.errors.DockerException, requests.RequestException, HTTPError, OSError) as error:
             raise self._failure(str(error)) from error
         finally:
             watchdog.cancel()
@@ -303,20 +307,25 @@ def _status(message: Mapping[str, Any]) -> str:
     return "" if message.get("progressDetail") else " ".join(filter(None, (message.get("id"), message.get("status"))))
 
 
-def prune_built(engine: Engine, *, keep: int = KEPT_BUILDS) -> tuple[str, ...]:
+def prune_built(engine: Engine, *, keep: int = KEPT_BUILDS, repository: str | None = None) -> tuple[str, ...]:
     """Remove images built from directories, all but the newest `keep` of each repository; return their content tags.
 
     Images stay after their run, so that the next one need not build them; an image that a container uses stays too.
+
+    Args:
+        engine: the engine to look in.
+        keep: how many stay of each repository.
+        repository: look at the images of this one only, e.g. ``example/test-ml-score-api``.
     """
     removed: list[str] = []
     with closing(engine.client()) as client:
-        built = client.images.list(filters={"label": LABEL_SOURCE})
+        built = client.images.list(name=repository, filters={"label": LABEL_SOURCE})
         by_repository: dict[str, list[tuple[str, str]]] = {}
         for image in built:
             for tag in image.tags:
-                repository, _, version = tag.rpartition(":")
+                its_repository, _, version = tag.rpartition(":")
                 if version.startswith("src-"):
-                    by_repository.setdefault(repository, []).append((str(image.attrs["Created"]), tag))
+                    by_repository.setdefault(its_repository, []).append((str(image.attrs["Created"]), tag))
         for tags in by_repository.values():
             for _, tag in sorted(tags, reverse=True)[keep:]:
                 with suppress(docker.errors.APIError):

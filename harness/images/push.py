@@ -10,6 +10,7 @@ from typing import Any
 import docker
 import docker.errors
 import requests
+from urllib3.exceptions import HTTPError
 
 from harness.engine.engine import Engine
 from harness.errors import ImageError, RegistryAuthError, RegistryError, RegistryTLSError, RegistryUnreachableError
@@ -111,7 +112,7 @@ def push(
         try:
             stream = client.api.push(repository, tag, stream=True, decode=True, auth_config=credentials)
             digest = _follow(stream, attempted, on_line)
-        except (docker.errors.DockerException, requests.RequestException) as error:
+        except (docker.errors.DockerException, requests.RequestException, HTTPError) as error:
             raise _explained(attempted, str(error)) from error
         finally:
             if was is None:
@@ -141,7 +142,7 @@ def pull(
             )
             _follow(stream, attempted, on_line)
             return ImageRef(reference, str(client.images.get(reference).id), content_tag=reference)
-        except (docker.errors.DockerException, requests.RequestException) as error:
+        except (docker.errors.DockerException, requests.RequestException, HTTPError) as error:
             raise _explained(attempted, str(error)) from error
 
 
