@@ -1,0 +1,173 @@
+"""Recipes: what is read from them, and what their digest depends on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import SupplyError
+from harness.supply.pins import Pins
+from harness.supply.recipe import RECIPES, Recipes
+
+GO = 'kind = "go"\nversion = "tool"\nusual_s = 30\nwhat = "a tool"\n\n[go]\npackage = "example.org/tool"\n'
+
+
+def test_recipe_is_read_from_its_folder(write_recipe: Callable[..., Path], recipes: Callable[[], Recipes]) -> None:
+    """Name, version, options and the names derived from them come from the folder and the pin file."""
+    write_recipe("tool", GO, {"main.go": "package main"})
+    recipe = recipes().get("tool")
+    assert (recipe.name, recipe.kind, recipe.version) == ("tool", "go", "v1.0.0")
+    assert recipe.is_program
+    assert recipe.options == {"package": "example.org/tool"}
+    assert recipe.key == f"v1.0.0-{recipe.digest[:12]}"
+    assert recipe.reference == f"seatrial/tool:{recipe.key}"
+
+
+def test_placeholders_are_filled_and_other_braces_stay(
+    write_recipe: Callable[..., Path], recipes: Callable[[], Recipes]
+) -> None:
+    """Versions are filled in by name; what belongs to somebody else's template language is left alone."""
+    write_recipe("kubernetes", 'kind = "go"\nversion = "kubernetes"\npins = ["helm"]\n')
+    filled = recipes().get("kubernetes").fill("{version} {major}.{minor} {helm} {arch} {{ .PodSubnet }} {nobody}")
+    assert filled == "v1.34.4 1.34 v3.20.2 amd64 {{ .PodSubnet }} {nobody}"
+
+
+def _digest(recipes: Callable[[], Recipes], name: str = "tool") -> str:
+    return recipes().get(name).digest
+
+
+@pytest.mark.parametrize(
+    ("change", "toml", "files"),
+    [
+        ("a file's content", GO, {"main.go": "package other"}),
+        ("a file's name", GO, {"other.go": "package main"}),
+        ("a further file", GO, {"main.go": "package main", "go.sum": ""}),
+        ("the builder's table", GO.replace("example.org/tool", "example.org/other"), {"main.go": "package main"}),
+        ("the version", GO.replace('"tool"', '"helm"', 1), {"main.go": "package main"}),
+        ("a further pin", GO.replace("[go]", 'pins = ["helm"]\n[go]'), {"main.go": "package main"}),
+    ],
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) and "\n" not in value else "",
+)
+def test_digest_changes_with(
+    change: str, toml: str, files: dict[str, str], write_recipe: Callable[..., Path], recipes: Callable[[], Recipes]
+) -> None:
+    """Whatever can change the artifact changes its digest."""
+    directory = write_recipe("tool", GO, {"main.go": "package main"})
+    before = _digest(recipes)
+    (directory / "main.go").unlink()
+    write_recipe("tool", toml, files)
+    assert _digest(recipes) != before
+
+
+@pytest.mark.parametrize(
+    ("toml", "files"),
+    [
+        (GO.replace("a tool", "a fine tool").replace("30", "31"), {}),
+        (GO, {"__pycache__/x.pyc": "compiled"}),
+    ],
+    ids=["words-for-people", "compiled-python"],
+)
+def test_digest_does_not_change_with(
+    toml: str, files: dict[str, str], write_recipe: Callable[..., Path], recipes: Callable[[], Recipes]
+) -> None:
+    """What cannot change the artifact does not cause a rebuild."""
+    write_recipe("tool", GO, {"main.go": "package main"})
+    before = _digest(recipes)
+    write_recipe("tool", toml, files)
+    assert _digest(recipes) == before
+
+
+def test_digest_covers_what_is_needed(write_recipe: Callable[..., Path], recipes: Callable[[], Recipes]) -> None:
+    """A change in what goes into an artifact changes the artifact's digest, through any number of steps."""
+    base = write_recipe("base", 'kind = "rootfs"\nversion = "base"\n', {"packages": "bash"})
+    write_recipe("middle", 'kind = "image"\nversion = "tool"\nneeds = ["base"]\n')
+    write_recipe("top", 'kind = "node"\nversion = "tool"\nneeds = ["middle"]\n')
+    before = _digest(recipes, "top")
+    (base / "packages").write_text("bash curl", encoding="utf-8")
+    assert _digest(recipes, "top") != before
+
+
+def test_digest_depends_on_the_processor(write_recipe: Callable[..., Path], tmp_path: Path, pins: Pins) -> None:
+    """Two processors sharing one cache do not get each other's programs."""
+    write_recipe("tool", GO)
+    digests = {Recipes(pins, arch, tmp_path / "recipes").get("tool").digest for arch in ("amd64", "arm64")}  # type: ignore[arg-type]  # a tuple of literals is inferred as str
+    assert len(digests) == 2
+
+
+def test_closure_lists_what_is_needed_first(write_recipe: Callable[..., Path], recipes: Callable[[], Recipes]) -> None:
+    """Everything an artifact is made of appears once, before what needs it."""
+    write_recipe("base", 'kind = "rootfs"\nversion = "base"\n')
+    write_recipe("left", 'kind = "image"\nversion = "tool"\nneeds = ["base"]\n')
+    write_recipe("right", 'kind = "image"\nversion = "tool"\nneeds = ["base"]\n')
+    write_recipe("top", 'kind = "node"\nversion = "tool"\nneeds = ["left", "right"]\n')
+    assert [recipe.name for recipe in recipes().closure("top")] == ["base", "left", "right", "top"]
+
+
+@pytest.mark.parametrize(
+    ("toml", "complaint"),
+    [
+        ("kind = ", "read recipe 'bad'"),
+        ('kind = "maven"\nversion = "tool"\n', "maven"),
+        ('kind = "go"\n', "no version"),
+        ('kind = "go"\nversion = "tool"\nurl = "x"\n', "url"),
+        ('kind = "go"\nversion = "nobody"\n', "nobody"),
+        ('kind = "link"\nversion = "tool"\nneeds = ["bad"]\n', "bad -> bad"),
+        ('kind = "link"\nversion = "tool"\nneeds = ["absent"]\n', "absent"),
+    ],
+    ids=["no-toml", "unknown-kind", "no-version", "unknown-key", "unknown-pin", "needs-itself", "needs-the-absent"],
+)
+def test_malformed_recipe_is_refused(
+    toml: str, complaint: str, write_recipe: Callable[..., Path], recipes: Callable[[], Recipes]
+) -> None:
+    """A recipe that cannot be right is refused with what is wrong with it."""
+    write_recipe("bad", toml)
+    with pytest.raises(SupplyError, match=re.escape(complaint)):
+        recipes().get("bad")
+
+
+def test_unknown_artifact_names_the_known_ones(
+    write_recipe: Callable[..., Path], recipes: Callable[[], Recipes]
+) -> None:
+    """A typing error in an artifact's name is answered with the names there are."""
+    write_recipe("tool", GO)
+    with pytest.raises(SupplyError, match="tool"):
+        recipes().get("tol")
+
+
+SHIPPED = Recipes(Pins.load(), "amd64")
+
+
+@pytest.mark.parametrize("name", SHIPPED.names())
+def test_shipped_recipe_is_sound(name: str) -> None:
+    """Every recipe that travels in the wheel can be read, says what it makes and how long it takes."""
+    recipe = SHIPPED.get(name)
+    assert recipe.what
+    assert recipe.usual_s > 0 or recipe.kind == "link"
+
+
+def _required(go_mod: str) -> dict[str, str]:
+    return dict(re.findall(r"^\s*(?:require )?(\S+\.\S+/\S+) (v\S+)", go_mod, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "pin"),
+    [
+        ("kind", "sigs.k8s.io/kind", "kind"),
+        ("helm", "helm.sh/helm/v3", "helm"),
+        ("kubernetes", "k8s.io/kubernetes", "kubernetes-1.34"),
+        ("node-programs", "go.etcd.io/etcd/server/v3", "etcd"),
+        ("node-programs", "github.com/coredns/coredns", "coredns"),
+        ("metallb-controller", "go.universe.tf/metallb", "metallb"),
+        ("metallb-speaker", "go.universe.tf/metallb", "metallb"),
+        ("local-path-provisioner", "github.com/rancher/local-path-provisioner", "local-path-provisioner"),
+    ],
+)
+def test_lock_files_agree_with_the_pins(name: str, module: str, pin: str) -> None:
+    """A module's version in go.mod is the pinned one, and go.sum holds its digest."""
+    version: Any = Pins.load().version(pin)
+    assert _required((RECIPES / name / "go.mod").read_text(encoding="utf-8"))[module] == version
+    assert f"{module} {version} h1:" in (RECIPES / name / "go.sum").read_text(encoding="utf-8")
