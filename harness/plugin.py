@@ -1,1 +1,306 @@
-"""The pytest plugin: hooks and fixtures, wiring only."""
+"""The pytest plugin: hooks and fixtures, wiring only.
+
+Loaded by every pytest run of an environment that Seatrial is installed in, so nothing heavy is imported here: the
+fixtures import what they hand out.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.errors import SettingsError
+from harness.settings import options
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from types import FrameType
+
+    from harness.access.endpoint import Endpoint
+    from harness.assembly import Assembly
+    from harness.cluster.provider import ClusterHandle, ClusterSpec
+    from harness.cluster.pytest_kind import SeatrialKindCluster
+    from harness.deploy.helm import HelmDeployer
+    from harness.deploy.kubectl import KubectlDeployer
+    from harness.deploy.manifests import ManifestDeployer
+    from harness.engine.engine import Engine
+    from harness.evidence.session import EvidenceSession
+    from harness.images.container import ContainerSpec, RunningContainer
+    from harness.images.reference import ImageRef
+    from harness.outside.registry import LocalRegistry
+    from harness.process.runner import Runner
+    from harness.scoring.response import ScoreResponse
+    from harness.settings.model import Settings
+    from harness.site import Site
+    from harness.supply.resolver import Supply
+
+SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
+EVIDENCE: pytest.StashKey[EvidenceSession] = pytest.StashKey()
+TERMINAL: pytest.StashKey[int] = pytest.StashKey()
+
+
+# -- hooks
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the settings."""
+    options.add_to_pytest(parser, pluginmanager)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """See which of pytest-kind's options were really given, and keep hold of the terminal before output is captured."""
+    options.take_out_foreign_defaults(early_config.option)
+    early_config.stash[TERMINAL] = os.dup(2)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Resolve the settings, or refuse all that is wrong with them before anything starts."""
+    from harness.settings.resolve import Sources, resolve
+    from harness.settings.values import known_kubernetes_versions
+
+    config.addinivalue_line("markers", "scenario: a whole voyage: real cluster, real deployment, real score")
+    # Loaded before Seatrial, its options stand; its fixture would start a cluster of its own kind.
+    for name in options.PYTEST_KIND_PLUGINS:
+        config.pluginmanager.unregister(name=name)
+    try:
+        config.stash[SETTINGS] = resolve(Sources.from_pytest(config), kubernetes_versions=known_kubernetes_versions())
+    except SettingsError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Let go of the terminal."""
+    os.close(config.stash[TERMINAL])
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Show the settings somebody chose, with where they came from."""
+    from harness.settings.resolve import header_lines
+
+    return header_lines(config.stash[SETTINGS])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Have evidence collected for a test that failed, before its fixtures are torn down."""
+    report = yield
+    if report.failed and (evidence := item.config.stash.get(EVIDENCE, None)) is not None:
+        sections = evidence.of_failure(item.nodeid, report.when, str(call.excinfo.value) if call.excinfo else "")
+        report.sections.extend(sections)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say where the time went and where the evidence is."""
+    if (evidence := config.stash.get(EVIDENCE, None)) is not None:
+        terminalreporter.section("seatrial")
+        for line in evidence.summary():
+            terminalreporter.write_line(line)
+
+
+# -- the run
+
+
+@pytest.fixture(scope="session")
+def seatrial(request: pytest.FixtureRequest) -> Iterator[Assembly]:
+    """The parts of this run; the other fixtures hand them out one by one."""
+    from harness.assembly import Assembly
+
+    config = request.config
+    with _terminated_like_ctrl_c(), open(config.stash[TERMINAL], "w", closefd=False, encoding="utf-8") as stream:
+        assembly = Assembly(
+            config.stash[SETTINGS],
+            environ=dict(os.environ),
+            stream=stream,
+            worker=getattr(config, "workerinput", {}).get("workerid", ""),
+        )
+        with closing(assembly):
+            config.stash[EVIDENCE] = assembly.evidence
+            yield assembly
+
+
+@contextmanager
+def _terminated_like_ctrl_c() -> Iterator[None]:
+    """Have SIGTERM end the run the way Ctrl-C does, so that what was made is removed."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del frame
+        pytest.exit(f"received {signal.Signals(number).name}", returncode=128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def engine(seatrial: Assembly) -> Engine:
+    """The Docker engine: the user's where one answers, else Seatrial's own."""
+    return seatrial.engine
+
+
+@pytest.fixture(scope="session")
+def supply(seatrial: Assembly) -> Supply:
+    """Programs (kind, kubectl, helm) and images (nodes, bases), wherever they come from."""
+    return seatrial.supply
+
+
+@pytest.fixture(scope="session")
+def runner(seatrial: Assembly) -> Runner:
+    """Runs programs; every command and its outcome lands in the evidence."""
+    return seatrial.runner
+
+
+# -- clusters
+
+
+@pytest.fixture(scope="session")
+def cluster_spec(request: pytest.FixtureRequest) -> ClusterSpec:
+    """The declaration of the cluster: one node. Override it for more nodes, port mappings or extra kind config."""
+    from harness.cluster.provider import ClusterSpec
+
+    return ClusterSpec(request.config.stash[SETTINGS].cluster.kubernetes)
+
+
+@pytest.fixture(scope="session")
+def _pending_cluster(seatrial: Assembly, cluster_spec: ClusterSpec) -> Future[ClusterHandle]:
+    return seatrial.begin_cluster(cluster_spec)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cluster_ahead(request: pytest.FixtureRequest) -> None:
+    """Begin the cluster before the first test when any test needs it: images are built meanwhile."""
+    if any("_pending_cluster" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("_pending_cluster")
+
+
+@pytest.fixture(scope="session")
+def cluster(_pending_cluster: Future[ClusterHandle]) -> ClusterHandle:
+    """A usable Kubernetes cluster for the whole run."""
+    return _pending_cluster.result()
+
+
+@pytest.fixture(scope="session")
+def make_cluster(seatrial: Assembly) -> Callable[..., ClusterHandle]:
+    """Make further clusters: ``make_cluster(spec, suffix="-b")``; they end with the run."""
+    return seatrial.cluster
+
+
+@pytest.fixture(scope="session")
+def kind_cluster(seatrial: Assembly, cluster: ClusterHandle, cluster_spec: ClusterSpec) -> SeatrialKindCluster:
+    """The cluster as pytest-kind's ``KindCluster``, for suites written for pytest-kind."""
+    return seatrial.kind_cluster(cluster, cluster_spec)
+
+
+@pytest.fixture(scope="session")
+def site_at(seatrial: Assembly) -> Callable[[ClusterHandle], Site]:
+    """Everything the fixtures below do, at another cluster: ``site_at(handle).kubectl()``."""
+    from harness.site import Site
+
+    return partial(Site, seatrial)
+
+
+@pytest.fixture(scope="session")
+def site(site_at: Callable[[ClusterHandle], Site], cluster: ClusterHandle) -> Site:
+    """The cluster with the parts of the run that work on it."""
+    return site_at(cluster)
+
+
+@pytest.fixture
+def namespace(site: Site, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A fresh namespace for one test, gone after it."""
+    with site.fresh_namespace(request.node.name) as name:
+        yield name
+
+
+@pytest.fixture
+def fixed_namespace(site: Site) -> Iterator[Callable[[str], str]]:
+    """Have a namespace of a given name to oneself: ``fixed_namespace("test-ml-app")``; tests take turns."""
+    with ExitStack() as stack:
+        yield lambda name: stack.enter_context(site.fixed_namespace(name))
+
+
+# -- images
+
+
+@pytest.fixture(scope="session")
+def build_image(seatrial: Assembly) -> Callable[..., ImageRef]:
+    """Build an image from a directory: ``build_image(path, name="example/app:latest")``; unchanged ones are kept."""
+    return seatrial.build_image
+
+
+@pytest.fixture(scope="session")
+def load_image(site: Site) -> Callable[..., ImageRef]:
+    """Make an image usable in the cluster: ``load_image(image)`` returns the image by the name its pods use."""
+    return site.load_image
+
+
+@pytest.fixture
+def run_container(seatrial: Assembly) -> Iterator[Callable[[ContainerSpec], RunningContainer]]:
+    """Run a container until the test ends: ``run_container(ContainerSpec(...))`` returns once it answers."""
+    with ExitStack() as stack:
+        yield lambda spec: stack.enter_context(seatrial.running_container(spec))
+
+
+@pytest.fixture(scope="session")
+def registry(seatrial: Assembly) -> LocalRegistry:
+    """An image registry on this host, for the run."""
+    return seatrial.registry
+
+
+# -- deploying
+
+
+@pytest.fixture
+def kubectl(site: Site) -> Iterator[KubectlDeployer]:
+    """Deploys with raw kubectl commands; what a test leaves is deleted."""
+    with closing(site.kubectl()) as deployer:
+        yield deployer
+
+
+@pytest.fixture
+def manifests(site: Site) -> Iterator[ManifestDeployer]:
+    """Applies manifests; what a test leaves is deleted."""
+    with closing(site.manifests()) as deployer:
+        yield deployer
+
+
+@pytest.fixture
+def helm(site: Site) -> Iterator[HelmDeployer]:
+    """Installs charts with Helm; what a test leaves is uninstalled."""
+    with closing(site.helm()) as deployer:
+        yield deployer
+
+
+# -- reaching and scoring
+
+
+@pytest.fixture
+def port_forward(site: Site) -> Iterator[Callable[..., Endpoint]]:
+    """Forward a local port until the test ends: ``port_forward("pod/x", namespace=..., remote_port=5000)``."""
+    with ExitStack() as stack:
+        yield lambda target, **options: stack.enter_context(site.port_forward(target, **options))
+
+
+@pytest.fixture
+def load_balancer(site: Site) -> Callable[..., Endpoint]:
+    """The address of a LoadBalancer Service: ``load_balancer("name", namespace=...)`` waits until it has one."""
+    return site.load_balancer
+
+
+@pytest.fixture(scope="session")
+def score(seatrial: Assembly) -> Callable[..., ScoreResponse]:
+    """Send a scoring request once the service answers: ``score(endpoint, {"X": [1, 2]}, path="/score")``."""
+    return seatrial.score

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,14 @@ def to_document(evidence: Evidence) -> dict[str, Any]:
     return {"schema": SCHEMA_VERSION, **asdict(evidence)}
 
 
-def from_document(document: Mapping[str, Any]) -> Evidence:
+def from_document(document: object) -> Evidence:
     """Return the evidence a document was made from.
 
     Raises:
         ValueError: the document is of another schema.
     """
+    if not isinstance(document, dict):
+        raise ValueError(f"evidence is an object, not {document!r}")  # noqa: TRY004 - the file is wrong, not the call
     if document.get("schema") != SCHEMA_VERSION:
         raise ValueError(f"evidence of schema {document.get('schema')!r}, expected {SCHEMA_VERSION}")
     facts = {name: value for name, value in document.items() if name != "schema"}

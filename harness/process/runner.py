@@ -96,6 +96,15 @@ class SubprocessRunner:
 
     def __init__(self, on_outcome: OutcomeSink | None = None) -> None:
         self._on_outcome = on_outcome
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+
+    def interrupt(self) -> None:
+        """Stop every program that a :meth:`run` of another thread waits for, as Ctrl-C stops that of the main thread."""
+        with self._lock:
+            running = list(self._running)
+        for process in running:
+            _stop_group(process, GRACE_S)
 
     def run(self, command: Command, *, on_line: LineSink | None = None) -> Outcome:
         """See :meth:`Runner.run`."""
@@ -111,7 +120,13 @@ class SubprocessRunner:
                 not_found=True,
             )
             return self._finish(outcome)
-        timed_out, stdout, stderr = self._communicate(process, command, on_line)
+        with self._lock:
+            self._running.add(process)
+        try:
+            timed_out, stdout, stderr = self._communicate(process, command, on_line)
+        finally:
+            with self._lock:
+                self._running.discard(process)
         outcome = Outcome(
             command,
             exit_code=process.returncode,

@@ -1,0 +1,52 @@
+"""Markers by path, the order of the rooms, and the one image most of the rooms deploy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.images.reference import ImageRef
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parent
+FIXTURES = ROOT / "fixtures"
+
+# Cheap rooms first: a broken parser should not cost a cluster to find.
+ROOMS = ("unit", "contract", "plugin", "integration", "scenarios")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark every test by its folder, run cheap rooms first, and leave scenarios out unless they are asked for."""
+    for item in items:
+        room, *rest = _place(item.path)
+        if room == "scenarios":
+            item.add_marker(pytest.mark.scenario)
+            item.add_marker(rest[0])
+        elif room in ROOMS:
+            item.add_marker(room)
+    items.sort(key=lambda item: ROOMS.index(room) if (room := _place(item.path)[0]) in ROOMS else 0)
+    if not _scenarios_are_asked_for(config):
+        left_out = [item for item in items if item.get_closest_marker("scenario")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _place(path: Path) -> tuple[str, ...]:
+    parts = path.relative_to(ROOT).parts if path.is_relative_to(ROOT) else ("",)
+    return parts[1:] if parts[0] == "tests" else parts
+
+
+def _scenarios_are_asked_for(config: pytest.Config) -> bool:
+    return bool(config.option.markexpr) or any("scenarios" in argument for argument in config.invocation_params.args)
+
+
+@pytest.fixture(scope="session")
+def score_image(build_image: Callable[..., ImageRef]) -> ImageRef:
+    """The tutorial's scoring service, `POST /score` on port 5000, built from fixtures/apps."""
+    return build_image(FIXTURES / "apps" / "py-flask-ml-score-api", name="example/test-ml-score-api:latest")

@@ -1,0 +1,375 @@
+"""Builds the parts of one run from its settings, for the plugin and the command line alike.
+
+The only place that picks concrete classes. Parts are built when they are first asked for: a run that never needs a
+cluster starts no engine, and `seatrial supply list` asks nobody.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any, TextIO, TypeVar
+
+from harness.access.endpoint import Endpoint
+from harness.access.port_forward import port_forward_port
+from harness.cleanup import CleanupStack
+from harness.cluster.existing import ExistingProvider
+from harness.cluster.kind import KindProvider
+from harness.cluster.load_balancer import MetalLB
+from harness.cluster.provider import ClusterHandle, ClusterProvider, ClusterSpec
+from harness.cluster.pytest_kind import SeatrialKindCluster
+from harness.engine.cli import managed_engine
+from harness.engine.engine import Engine
+from harness.engine.find import find_engine
+from harness.engine.managed import ManagedEngine
+from harness.engine.sweep import sweep
+from harness.errors import ImageError
+from harness.evidence.directory import RunDirectory
+from harness.evidence.model import ChosenSetting, Phase
+from harness.evidence.progress import RecordedProgress
+from harness.evidence.recorder import Recorder
+from harness.evidence.session import EvidenceSession
+from harness.evidence.transport import RecordedTransport
+from harness.images.build import BuildRequest, ImageBuilder
+from harness.images.container import ContainerSpec, RunningContainer, running_container
+from harness.images.load import load_image
+from harness.images.push import image_in_engine, push
+from harness.images.reference import ImageRef
+from harness.naming import Run
+from harness.outside.registry import LocalRegistry
+from harness.process.runner import SubprocessRunner
+from harness.progress import LiveProgress, Progress
+from harness.scoring.readiness import wait_until_answers
+from harness.scoring.request import ScoreRequest
+from harness.scoring.response import ScoreResponse
+from harness.scoring.transport import RequestsTransport
+from harness.settings.model import Settings
+from harness.settings.options import OPTIONS
+from harness.settings.resolve import shown_value
+from harness.supply.artifact import Image
+from harness.supply.assembly import make_supply
+from harness.supply.builders.image import DockerfileBuilder
+from harness.supply.builders.node import NodeBuilder
+from harness.supply.builders.rootfs import RootfsBuilder
+from harness.supply.resolver import Supply
+
+T = TypeVar("T")
+
+
+class Assembly:
+    """The parts of one run.
+
+    Args:
+        settings: the resolved settings.
+        environ: the process's environment, for Docker's own variables and PATH.
+        stream: where progress is shown.
+        worker: the parallel worker's name, empty for the controller.
+    """
+
+    def __init__(self, settings: Settings, *, environ: Mapping[str, str], stream: TextIO, worker: str = "") -> None:
+        self.settings = settings
+        self.run = Run.begin()
+        self.recorder = Recorder(self.run, worker=worker)
+        self.runner = SubprocessRunner(self.recorder.on_outcome)
+        self.cleanup = CleanupStack()
+        self._environ = environ
+        self._worker = worker
+        self._progress = LiveProgress(stream)
+        # A cluster is made beside other work: whoever asks first builds a part, the others wait for it.
+        self._lock = threading.RLock()
+        self._parts: dict[str, object] = {}
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="seatrial")
+        self._pending: list[Future[ClusterHandle]] = []
+
+    def progress(self, phase: Phase) -> Progress:
+        """Return a progress whose steps are recorded under `phase`."""
+        return RecordedProgress(self._progress, self.recorder, phase)
+
+    # -- parts
+
+    @property
+    def supply(self) -> Supply:
+        """Where programs and images come from."""
+        return self._once("supply", self._make_supply)
+
+    @property
+    def managed_engine(self) -> ManagedEngine:
+        """The engine Seatrial would start, running or not."""
+        return self._once(
+            "managed engine",
+            lambda: managed_engine(self.settings, self.runner, self.supply, self.progress("engine"), self._environ),
+        )
+
+    @property
+    def engine(self) -> Engine:
+        """The Docker engine of this run: found, or started now. What killed runs left in it is removed first."""
+        return self._once("engine", self._find_engine)
+
+    @property
+    def provider(self) -> ClusterProvider:
+        """Where clusters come from."""
+        return self._once("provider", self._make_provider)
+
+    @property
+    def load_balancer(self) -> MetalLB:
+        """What gives LoadBalancer Services of kind clusters an address."""
+        return self._once("load balancer", self._make_load_balancer)
+
+    @property
+    def registry(self) -> LocalRegistry:
+        """An image registry on this host that belongs to no cluster."""
+        return self._once("registry", self._start_registry)
+
+    @property
+    def evidence(self) -> EvidenceSession:
+        """What records the run and collects what its failures need."""
+        return self._once("evidence", self._begin_evidence)
+
+    @property
+    def transport(self) -> RecordedTransport:
+        """What sends scoring requests."""
+        return self._once("transport", self._make_transport)
+
+    # -- clusters
+
+    def cluster(self, spec: ClusterSpec, suffix: str = "") -> ClusterHandle:
+        """Return a usable cluster of this declaration.
+
+        Args:
+            spec: the declaration.
+            suffix: tells several clusters of one run apart, e.g. ``"-b"``.
+        """
+        provider = self.provider
+        name = provider.name_for(spec, suffix) if isinstance(provider, KindProvider) else spec.kubernetes
+        with self.recorder.step(f"get cluster '{name}'", phase="cluster"):
+            handle = provider.create(name, spec)
+        self.recorder.version(f"kubernetes of {handle.name}", handle.kubernetes)
+        return handle
+
+    def begin_cluster(self, spec: ClusterSpec, suffix: str = "") -> Future[ClusterHandle]:
+        """Start getting a cluster while the caller does something else."""
+        future = self._pool.submit(self.cluster, spec, suffix)
+        self._pending.append(future)
+        return future
+
+    def kind_cluster(self, handle: ClusterHandle, spec: ClusterSpec) -> SeatrialKindCluster:
+        """Return `handle` as the class that suites written for pytest-kind know."""
+        return SeatrialKindCluster(
+            handle.name,
+            provider=self.provider,
+            spec=spec,
+            kind_path=self.supply.program("kind").path,
+            kubectl_path=handle.kubectl,
+            load_image=self.load_by_name,
+            forward=port_forward_port,
+            image=self.settings.cluster.node_image,
+            handle=handle,
+        )
+
+    # -- images
+
+    def build_image(self, request: BuildRequest) -> ImageRef:
+        """Return the image that `request` names, built if need be.
+
+        A Dockerfile's ``BASE_IMAGE`` argument is filled from supply where the caller does not give it: where nothing
+        can be pulled, an image built from Debian packages stands in for Docker Hub's.
+        """
+        builder = ImageBuilder(
+            self.engine,
+            run=self.run,
+            log_dir=self.settings.supply.cache_dir / "logs",
+            timeout_s=self.settings.images.build_timeout_s,
+        )
+        with self.progress("images").step(f"build image '{request.name}'"):
+            return builder.build(request)
+
+    def load_image(self, handle: ClusterHandle, image: ImageRef, nodes: Sequence[str] = ()) -> ImageRef:
+        """Make `image` usable in a cluster and return the name its pods use.
+
+        Args:
+            handle: the cluster.
+            image: an image of the engine.
+            nodes: the nodes that need it, all by default (kind only).
+
+        Raises:
+            ImageError: the cluster is not ours and no registry it pulls from is named.
+        """
+        with self.progress("images").step(f"load image '{image.name}' into cluster '{handle.name}'"):
+            if handle.provider == "kind":
+                load_image(self.engine, image, nodes or handle.nodes, registry=handle.registry)
+                return image
+            registry = self.settings.images.registry
+            if registry is None:
+                raise ImageError(
+                    f"make image '{image.name}' usable in cluster '{handle.name}'",
+                    seen="the cluster is not Seatrial's, and no registry that it pulls from is named",
+                    hint="name one with --image-registry HOST[:PORT][/PREFIX]",
+                )
+            pushed = push(self.engine, image, registry)
+            return ImageRef(pushed.reference, image.image_id, image.content_tag)
+
+    def load_by_name(self, handle: ClusterHandle, name: str) -> None:
+        """Make an image that the engine knows as `name` present on every node."""
+        self.load_image(handle, image_in_engine(self.engine, name))
+
+    @contextmanager
+    def running_container(self, spec: ContainerSpec) -> Iterator[RunningContainer]:
+        """Run a container beside the tests while the block runs; see :func:`harness.images.container`."""
+        with running_container(self.engine, spec, labels=self.run.labels()) as container:
+            yield container
+
+    # -- scoring
+
+    def score(self, endpoint: Endpoint, payload: Any = None, *, path: str = "", **options: Any) -> ScoreResponse:
+        """Send a scoring request once the service answers at all; a wrong answer is returned, never retried.
+
+        Args:
+            endpoint: where the service answers.
+            payload: what is sent as JSON, e.g. ``{"X": [1, 2]}``.
+            path: path below the endpoint, e.g. ``/score``.
+            options: further fields of :class:`~harness.scoring.request.ScoreRequest`.
+
+        Raises:
+            EndpointNotReadyError: nothing answered in time.
+        """
+        limits = self.settings.scoring
+        request = ScoreRequest(
+            endpoint, path=path, payload=payload, **{"timeout_s": limits.request_timeout_s, **options}
+        )
+        with self.recorder.step(f"{request.method} {request.url}", phase="scoring"):
+            return wait_until_answers(self.transport, request, timeout_s=limits.ready_timeout_s)
+
+    # -- the end
+
+    def close(self) -> None:
+        """Remove everything the run made.
+
+        Raises:
+            CleanupError: some of it could not be removed.
+        """
+        if any(not future.done() for future in self._pending):
+            # Nobody waits for that cluster any more; its creation rolls itself back.
+            self.runner.interrupt()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        try:
+            with self.recorder.step("remove what the run made", phase="cleanup"):
+                self.cleanup.close()
+        finally:
+            if "evidence" in self._parts:
+                for item in self.supply.used():
+                    self.recorder.artifact(item.provenance)
+                self.evidence.write()
+
+    # -- making parts
+
+    def _once(self, name: str, make: Callable[[], T]) -> T:
+        with self._lock:
+            if name not in self._parts:
+                self._parts[name] = make()
+            part: T = self._parts[name]  # type: ignore[assignment] # what was put in under this name
+            return part
+
+    def _make_supply(self) -> Supply:
+        progress = self.progress("supply")
+        install = self.settings.engine.install
+        return make_supply(
+            self.settings.supply,
+            runner=self.runner,
+            engine=lambda: self.engine,
+            image_builders={
+                "rootfs": RootfsBuilder(self.runner, lambda: self.engine, progress, install=install),
+                "image": DockerfileBuilder(lambda: self.engine),
+                "node": NodeBuilder(self.runner, lambda: self.engine, self.run),
+            },
+            progress=progress,
+        )
+
+    def _find_engine(self) -> Engine:
+        engine = find_engine(self.settings.engine, self._environ, self.managed_engine)
+        self.recorder.version("docker engine", engine.version + (" (Seatrial's own)" if engine.managed else ""))
+        with closing(engine.client()) as client:
+            swept = sweep(client)
+        for what, why in swept.failed:
+            self.recorder.note(f"could not remove {what}, left behind by a run that has ended: {why}")
+        return engine
+
+    def _make_provider(self) -> ClusterProvider:
+        state_dir = self.settings.supply.cache_dir / "clusters"
+        kubectl = self.supply.program("kubectl").path
+        if self.settings.cluster.provider == "existing":
+            return ExistingProvider(
+                kubectl_path=kubectl,
+                cleanup=self.cleanup,
+                run=self.run,
+                settings=self.settings.cluster,
+                state_dir=state_dir,
+            )
+        provider = KindProvider(
+            engine=self.engine,
+            runner=self.runner,
+            kind_path=self.supply.program("kind").path,
+            kubectl_path=kubectl,
+            node_image=self._node_image,
+            registry=self._start_cluster_registry,
+            cleanup=self.cleanup,
+            run=self.run,
+            settings=self.settings.cluster,
+            state_dir=state_dir,
+            progress=self.progress("cluster"),
+        )
+        provider.sweep()
+        return provider
+
+    def _node_image(self, kubernetes: str) -> str:
+        return self.settings.cluster.node_image or self.supply.image(f"node-{kubernetes}").reference
+
+    def _make_load_balancer(self) -> MetalLB:
+        def reference(name: str) -> str:
+            image: Image = self.supply.image(name)
+            return image.reference
+
+        return MetalLB(
+            engine=self.engine,
+            runner=self.runner,
+            controller_image=partial(reference, "metallb-controller-image"),
+            speaker_image=partial(reference, "metallb-speaker-image"),
+            load_image=self.load_by_name,
+            progress=self.progress("cluster"),
+        )
+
+    def _start_cluster_registry(self, *, name: str, network: str, labels: Mapping[str, str]) -> LocalRegistry:
+        image = self.supply.image("registry").reference
+        return LocalRegistry.start(self.engine, image=image, name=name, network=network, labels=labels)
+
+    def _start_registry(self) -> LocalRegistry:
+        name = f"seatrial-{self.run.run_id}-registry"
+        image = self.supply.image("registry").reference
+        with self.progress("images").step(f"start registry '{name}'"):
+            registry = LocalRegistry.start(self.engine, image=image, name=name, labels=self.run.labels())
+        self.cleanup.push(f"registry '{name}'", registry.remove)
+        return registry
+
+    def _begin_evidence(self) -> EvidenceSession:
+        settings = self.settings.evidence
+        self.recorder.settings(
+            {
+                one.name: ChosenSetting(shown_value(one, self.settings), self.settings.origins[one.name])
+                for one in OPTIONS
+            }
+        )
+        return EvidenceSession(
+            self.recorder,
+            replace(RunDirectory.create(settings.directory, self.run), worker=self._worker),
+            runner=SubprocessRunner(),
+            diagnose=lambda handle: self.provider.diagnose(handle),
+            log_tail_lines=settings.log_tail_lines,
+        )
+
+    def _make_transport(self) -> RecordedTransport:
+        transport = RequestsTransport()
+        self.cleanup.push("close the connections of scoring requests", transport.close)
+        return RecordedTransport(transport, self.recorder)

@@ -1,0 +1,68 @@
+"""The `seatrial` command: supply and engine by hand, outside any test run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from importlib.metadata import version
+
+from harness.engine import cli as engine_cli
+from harness.errors import SeatrialError, SettingsError
+from harness.settings import options
+from harness.supply import cli as supply_cli
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="seatrial",
+        description="End-to-end deployment tests for model-scoring services. The tests themselves run with pytest.",
+    )
+    parser.add_argument("--version", action="version", version=f"seatrial {version('seatrial')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for room in (supply_cli, engine_cli):
+        room_parser = room.register(commands)
+        options.add_to_argparse(room_parser, ("supply", "engine"))
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0 done, 1 it could not be done, 2 the command line is wrong."""
+    args = build_parser().parse_args(argv)
+    try:
+        return _run(args)
+    except SettingsError as error:
+        print(f"seatrial: {error}", file=sys.stderr)
+        return 2
+    except SeatrialError as error:
+        print(f"seatrial: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("seatrial: interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(args: argparse.Namespace) -> int:
+    from harness.assembly import Assembly
+    from harness.settings.resolve import Sources, resolve
+    from harness.settings.values import known_kubernetes_versions
+
+    settings = resolve(Sources.from_argparse(args), kubernetes_versions=known_kubernetes_versions())
+    with closing(Assembly(settings, environ=dict(os.environ), stream=sys.stderr)) as assembly:
+        if args.command == "supply":
+            return supply_cli.run(args, assembly.supply, sys.stdout)
+        return engine_cli.run(
+            args,
+            settings,
+            assembly.runner,
+            assembly.supply,
+            assembly.progress("engine"),
+            environ=dict(os.environ),
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""Everything a run does at one cluster: the ways to deploy, to load images and to reach what was deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from harness.access.api_proxy import api_proxy
+from harness.access.endpoint import Endpoint
+from harness.access.load_balancer import load_balancer
+from harness.access.node_port import node_port
+from harness.access.port_forward import port_forward
+from harness.assembly import Assembly
+from harness.cleanup import CleanupStack
+from harness.cluster.namespace import NamespaceFactory
+from harness.cluster.provider import ClusterHandle
+from harness.deploy.deployer import ResourceRef
+from harness.deploy.helm import HelmDeployer
+from harness.deploy.kubectl import KubectlDeployer
+from harness.deploy.manifests import ManifestDeployer
+from harness.deploy.rollout import wait_for_load_balancer
+from harness.images.reference import ImageRef
+
+
+class Site:
+    """A cluster with the parts of the run that work on it.
+
+    Args:
+        assembly: the parts of the run.
+        handle: the cluster.
+    """
+
+    def __init__(self, assembly: Assembly, handle: ClusterHandle) -> None:
+        self._assembly = assembly
+        self.handle = handle
+
+    # -- namespaces
+
+    @contextmanager
+    def fresh_namespace(self, test_name: str) -> Iterator[str]:
+        """Make a namespace named after a test and this run; it is gone after the block."""
+        with CleanupStack() as cleanup:
+            name = self._namespaces(cleanup).create(test_name)
+            with self._assembly.evidence.scene.watching(self.handle, name):
+                yield name
+
+    @contextmanager
+    def fixed_namespace(self, name: str) -> Iterator[str]:
+        """Have namespace `name` to oneself while the block runs; others who want it wait."""
+        with (
+            CleanupStack() as cleanup,
+            self._namespaces(cleanup).fixed(name),
+            self._assembly.evidence.scene.watching(self.handle, name),
+        ):
+            yield name
+
+    def _namespaces(self, cleanup: CleanupStack) -> NamespaceFactory:
+        locks = self._assembly.settings.supply.cache_dir / "locks"
+        return NamespaceFactory(self.handle, run=self._assembly.run, cleanup=cleanup, lock_dir=locks)
+
+    # -- images
+
+    def load_image(self, image: ImageRef, nodes: Sequence[str] = ()) -> ImageRef:
+        """Make `image` usable in the cluster; see :meth:`Assembly.load_image`."""
+        return self._assembly.load_image(self.handle, image, nodes)
+
+    # -- deploying
+
+    def kubectl(self) -> KubectlDeployer:
+        """Return what deploys with raw kubectl commands; close it to delete what it made."""
+        return KubectlDeployer(self.handle, self._assembly.runner, self._assembly.settings.deploy)
+
+    def manifests(self) -> ManifestDeployer:
+        """Return what applies manifests; close it to delete what it made."""
+        assembly = self._assembly
+        return ManifestDeployer(self.handle, assembly.runner, assembly.settings.deploy, labels=assembly.run.labels())
+
+    def helm(self) -> HelmDeployer:
+        """Return what installs charts; close it to uninstall what it made."""
+        assembly = self._assembly
+        return HelmDeployer(
+            self.handle,
+            assembly.runner,
+            assembly.settings.deploy,
+            helm=assembly.supply.program("helm").path,
+            home=assembly.settings.supply.cache_dir / "helm",
+        )
+
+    # -- reaching
+
+    @contextmanager
+    def port_forward(self, target: str, **options: Any) -> Iterator[Endpoint]:
+        """Forward a local port while the block runs; see :func:`harness.access.port_forward.port_forward`."""
+        with ExitStack() as stack:
+            with self._assembly.progress("access").step(f"forward a port to {target}"):
+                endpoint = stack.enter_context(port_forward(self.handle, target, **options))
+            yield endpoint
+
+    def load_balancer(self, service: str, *, namespace: str, port: int | str | None = None) -> Endpoint:
+        """Return the balancer's address of a Service once it has one; kind clusters get a balancer when first asked."""
+        assembly = self._assembly
+        with assembly.progress("access").step(f"get the balancer's address of service '{service}'"):
+            assembly.load_balancer.ensure(self.handle)
+            ref = ResourceRef("Service", service, namespace)
+            wait_for_load_balancer(self.handle, ref, assembly.settings.deploy.rollout_timeout_s)
+            return load_balancer(self.handle, service, namespace=namespace, port=port)
+
+    def node_port(self, service: str, *, namespace: str, port: int | str | None = None) -> Endpoint:
+        """Return the address of a NodePort Service; see :func:`harness.access.node_port.node_port`."""
+        return node_port(self.handle, service, namespace=namespace, port=port)
+
+    def api_proxy(self, service: str, *, namespace: str, port: int | str | None = None) -> Endpoint:
+        """Return the address of a Service behind the API server's proxy."""
+        return api_proxy(self.handle, service, namespace=namespace, port=port)
