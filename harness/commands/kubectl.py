@@ -277,15 +277,28 @@ class Refusal:
 
 # The shapes of kubectl 1.34's messages, each seen on a real cluster (see tests/unit/commands/test_kubectl.py).
 _SERVER_ERROR = re.compile(r"^Error from server(?: \((?P<reason>\w+)\))?: (?P<rest>.*)", re.DOTALL)
-_INVALID = re.compile(r'^The (?P<kind>\w+) "(?P<name>[^"]+)" is invalid: (?P<rest>.*)', re.DOTALL)
+_INVALID = re.compile(r'^(?:The )?(?P<kind>[A-Z]\w+)[\w.]* "(?P<name>[^"]+)" is invalid: (?P<rest>.*)', re.DOTALL)
+_CREATING = re.compile(r"^error: failed to \w+ \w+: ")
 _UNMAPPED = re.compile(r'resource mapping not found for name: "(?P<name>[^"]*)".*no matches for kind "(?P<kind>\w+)"')
 _UNKNOWN_FIELD = re.compile(r'(?:unknown|duplicate) field "(?P<field>[^"]+)"')
 _WRONG_TYPE = re.compile(r"json: cannot unmarshal \w+ into Go struct field \w+\.(?P<field>[\w.]+)")
 _FIELD = re.compile(
     r"(?:^|\s|\* )(?P<field>[a-z]\w*(?:[.\[][\w.\[\]\"/-]*)?): (?:Invalid|Required|Unsupported|Forbidden|Duplicate|Too)"
 )
+_VALIDATION = re.compile(
+    r"ValidationError\((?P<kind>\w+?)(?:\.(?P<path>[\w.\[\]]+))?\): "
+    r'(?:unknown field|missing required field) "(?P<field>[^"]+)"'
+)
 _OBJECT_IN = re.compile(r"^(?P<kind>[A-Z]\w+) in version ")
-_RESOURCE = re.compile(r'^(?P<kind>[a-z][\w.]*) "(?P<name>[^"]+)" (?:is forbidden|not found|already exists|is invalid)')
+_RESOURCE = re.compile(
+    r'^(?P<kind>[a-z][\w.]*) "(?P<name>[^"]+)" (?P<why>is forbidden|not found|already exists|is invalid)'
+)
+_REASONS = {
+    "is forbidden": "Forbidden",
+    "not found": "NotFound",
+    "already exists": "AlreadyExists",
+    "is invalid": "Invalid",
+}
 _NEW_MESSAGE = re.compile(r'^(?=Error from server|error: |The \w+ "|resource mapping not found)', re.MULTILINE)
 
 
@@ -297,16 +310,21 @@ def parse_refusals(stderr: str) -> tuple[Refusal, ...]:
 
 def _refusal(text: str) -> Refusal:
     found: dict[str, str] = {}
-    rest = text
-    if match := _INVALID.match(text):
+    rest = _CREATING.sub("", text)
+    if match := _INVALID.match(rest):
         found |= {"kind": match["kind"], "name": match["name"], "reason": "Invalid"}
         rest = match["rest"]
     elif match := _UNMAPPED.search(text):
         found |= {"kind": match["kind"], "name": match["name"], "reason": "NoMatch"}
+    elif match := _VALIDATION.search(text):
+        path = ".".join(part for part in (match["path"], match["field"]) if part)
+        return Refusal(text, match["kind"], field=path, reason="Invalid")
     elif match := _SERVER_ERROR.match(text):
         found["reason"] = match["reason"] or ""
         rest = re.sub(r'^error when \w+ "[^"]*": ', "", match["rest"])
-        found |= _named((_OBJECT_IN.match(rest), _RESOURCE.match(rest)))
+        found |= _named((_OBJECT_IN.match(rest),))
+    if match := _RESOURCE.match(rest):
+        found |= {"kind": match["kind"], "name": match["name"], "reason": found.get("reason") or _REASONS[match["why"]]}
     found |= _named((_UNKNOWN_FIELD.search(rest), _WRONG_TYPE.search(rest), _FIELD.search(rest)))
     return Refusal(text, **found)
 

@@ -70,15 +70,25 @@ class LiveReleases:
     """What one deployer has made and not deleted yet; entered before a thing is made, so that nothing is forgotten."""
 
     def __init__(self) -> None:
-        self._removals: dict[tuple[str, str], Callable[[], object]] = {}
+        self._entries: list[tuple[str, str, Callable[[], object]]] = []
 
-    def enter(self, namespace: str, name: str, remove: Callable[[], object]) -> None:
-        """Remember how to remove a release that is about to be made, or now is."""
-        self._removals[namespace, name] = remove
+    def enter(self, namespace: str, name: str, remove: Callable[[], object]) -> Callable[[], None]:
+        """Remember how to remove a release that is about to be made; return how to take the entry back.
+
+        An entry is taken back when nothing was made after all; an earlier one of the same name then stays.
+        """
+        entry = (namespace, name, remove)
+        self._entries.append(entry)
+
+        def withdraw() -> None:
+            if entry in self._entries:
+                self._entries.remove(entry)
+
+        return withdraw
 
     def forget(self, namespace: str, name: str) -> None:
-        """The release is gone, or was never made."""
-        self._removals.pop((namespace, name), None)
+        """The release is gone."""
+        self._entries = [entry for entry in self._entries if entry[:2] != (namespace, name)]
 
     def remove_all(self) -> None:
         """Remove what is left, last made first.
@@ -87,7 +97,7 @@ class LiveReleases:
             CleanupError: some of it could not be removed.
         """
         stack = CleanupStack()
-        for (namespace, name), remove in self._removals.items():
+        for namespace, name, remove in self._entries:
             stack.push(f"release '{name}' in namespace '{namespace}'", remove)
-        self._removals.clear()
+        self._entries.clear()
         stack.close()

@@ -165,18 +165,19 @@ class HelmDeployer:
         )
         stub = Release(release, namespace, "helm")
         attempted = f"install chart '{chart}' as release '{release}' in namespace '{namespace}'"
-        self._live.enter(namespace, release, lambda: self.uninstall(stub))
+        withdraw = self._live.enter(namespace, release, lambda: self.uninstall(stub))
         outcome = self.run(*args, timeout_s=limit_s, stdin=values.stdin())
         if not outcome.succeeded and "cannot reuse a name that is still in use" in outcome.stderr.replace(
             "re-use", "reuse"
         ):
             # Somebody else's: forgotten, so that it is never uninstalled from here.
-            self._live.forget(namespace, release)
+            withdraw()
             hint = "upgrade or uninstall that release, or choose another name"
             raise DeployError(attempted, seen="there is a release of that name already", hint=hint)
 
         def settle() -> Release:
             made = self._release(helm.parse_release(self._check(attempted, outcome).stdout))
+            withdraw()
             self._live.enter(namespace, release, lambda: self.uninstall(made))
             if wait:
                 self.wait(made, timeout_s=max(deadline.remaining_s(), 1.0))

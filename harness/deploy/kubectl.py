@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -82,8 +82,8 @@ class KubectlDeployer:
         ref = ResourceRef("Deployment", name, namespace, "apps/v1")
         args = kubectl.create_deployment(name, reference, namespace=namespace, replicas=replicas, port=port)
         release = Release(name, namespace, "kubectl", (ref,))
-        self._live.enter(namespace, name, lambda: self.delete(release))
-        body = self._make(args, release, f"create {ref} from image '{reference}'")
+        withdraw = self._live.enter(namespace, name, lambda: self.delete(release))
+        body = self._make(args, withdraw, f"create {ref} from image '{reference}'")
         release = replace(release, manifest=(body,))
         if wait:
             self.wait(release, timeout_s=timeout_s)
@@ -123,8 +123,8 @@ class KubectlDeployer:
         )
         # A Service may have the deployment's name: its entry must not take the deployment's place.
         release = Release(ref.name, namespace, "kubectl", (ref,), details={"exposes": deployment})
-        self._live.enter(namespace, f"{ref.name} (service)", lambda: self.delete(release))
-        body = self._make(args, release, f"expose deployment '{deployment}' as {ref}")
+        withdraw = self._live.enter(namespace, f"{ref.name} (service)", lambda: self.delete(release))
+        body = self._make(args, withdraw, f"expose deployment '{deployment}' as {ref}")
         return replace(release, manifest=(body,))
 
     def rollout_status(
@@ -196,14 +196,14 @@ class KubectlDeployer:
         name = f"{release.name} (service)" if "exposes" in release.details else release.name
         self._live.forget(release.namespace, name)
 
-    def _make(self, args: Sequence[str], release: Release, attempted: str) -> Mapping[str, Any]:
+    def _make(self, args: Sequence[str], withdraw: Callable[[], None], attempted: str) -> Mapping[str, Any]:
         outcome = self.run(*args)
         if outcome.succeeded:
             body: Mapping[str, Any] = json.loads(outcome.stdout)
             return body
         if outcome.timed_out or outcome.not_found:
             outcome.check()
-        self._forget(release)  # what was refused was not made, and what has its name is somebody else's
+        withdraw()  # what was refused was not made, and what has its name is somebody else's
         refusal = next(iter(kubectl.parse_refusals(outcome.stderr)), kubectl.Refusal(outcome.stderr.strip()))
         raise DeployError(
             attempted,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -392,13 +392,13 @@ class ManifestDeployer:
             tuple(item.body for item in (*first, *rest)),
             details={"default_namespace": namespace},
         )
-        self._live.enter(release.namespace, release.name, lambda: self.delete(release))
+        withdraw = self._live.enter(release.namespace, release.name, lambda: self.delete(release))
         # Custom objects are understood only once their kind is established; namespaces need no call of their own.
         has_definitions = any(item.kind == "CustomResourceDefinition" for item in first)
         applied: list[tuple[Document, str]] = []
         for batch, server_side in ((first, True), (rest, False)) if has_definitions else (((*first, *rest), False),):
             if batch:
-                applied += self._apply(batch, release, applied, server_side=server_side)
+                applied += self._apply(batch, namespace, applied, withdraw, server_side=server_side)
             if server_side:
                 self._wait_until_established(batch)
         release = replace(release, details={**release.details, "actions": tuple(action for _, action in applied)})
@@ -438,12 +438,12 @@ class ManifestDeployer:
     def _apply(
         self,
         batch: Sequence[Document],
-        release: Release,
+        namespace: str,
         before: Sequence[tuple[Document, str]],
+        withdraw: Callable[[], None],
         *,
         server_side: bool,
     ) -> list[tuple[Document, str]]:
-        namespace = str(release.details["default_namespace"])
         command = self._handle.kubectl_command(
             *kubectl.apply(namespace=namespace, server_side=server_side),
             stdin=_as_list([item.body for item in batch]),
@@ -474,7 +474,7 @@ class ManifestDeployer:
         try:
             if created:
                 self._delete(created, namespace, self._settings.rollout_timeout_s)
-            self._live.forget(release.namespace, release.name)
+            withdraw()
         except CommandError as left:
             error.facts["left"] = str(left)
         raise error

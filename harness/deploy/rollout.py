@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +14,7 @@ from harness.cluster.provider import ClusterHandle
 from harness.deploy import hopeless
 from harness.deploy.deployer import Release, ResourceRef
 from harness.deploy.hopeless import Finding, Patience
-from harness.deploy.watching import ApiReader, Follower, Source, reading
+from harness.deploy.watching import REQUEST_TIMEOUT_S, ApiReader, Follower, Source, reading
 from harness.errors import DeployError, RolloutError, WaitTimeoutError
 from harness.wait import SYSTEM_CLOCK, Clock, Deadline
 
@@ -23,6 +24,7 @@ Body = Mapping[str, Any]
 # second crash in a row is taken for the truth.
 TOLERATED_RESTARTS = 1
 LOG_LINES = 20
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _REVISION = "deployment.kubernetes.io/revision"
 
 # What can be waited for, with the API version to use when a reference names only the kind.
@@ -53,12 +55,15 @@ def wait_for_rollout(
     *,
     tolerated_restarts: int = TOLERATED_RESTARTS,
     probe_patience_s: float | None = None,
+    stable_s: float = 0.0,
     log_lines: int = LOG_LINES,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Rollout:
     """Return when a Deployment, StatefulSet or DaemonSet has rolled out, or a Job is complete.
 
     Stops early when Kubernetes shows that it never will; what counts as that is in :mod:`harness.deploy.hopeless`.
+    A container without a readiness probe is ready as soon as it runs, even if it ends a moment later: give `stable_s`,
+    or ask :func:`rollout_problem` when the service does not answer.
 
     Args:
         cluster: where; a client of the caller's saves the 20 ms that making one takes.
@@ -67,6 +72,7 @@ def wait_for_rollout(
         tolerated_restarts: crashes of one container that are forgiven.
         probe_patience_s: seconds a running container whose readiness probe cannot connect, or gets 5xx, may stay so
             after its failureThreshold; half of `timeout_s` by default, so that slow model loading is not cut short.
+        stable_s: seconds it must stay rolled out before it counts.
         log_lines: lines of the crashed container's log put into the error.
         clock: the clock of the deadline.
 
@@ -86,9 +92,29 @@ def wait_for_rollout(
                 seen="there is no such object",
                 hint="deploy it first, or correct its name",
             )
-        if is_rolled_out(workload):
+        if is_rolled_out(workload) and not stable_s:
             return Rollout(ref, _ready(workload), deadline.elapsed_s())
-        return _Wait(reader, ref, deadline, patience, log_lines).run(_selector(workload))
+        return _Wait(reader, ref, deadline, patience, stable_s, log_lines).run(_selector(workload))
+
+
+def rollout_problem(
+    cluster: ClusterHandle | ApiClient,
+    ref: ResourceRef,
+    *,
+    tolerated_restarts: int = TOLERATED_RESTARTS,
+    log_lines: int = LOG_LINES,
+) -> RolloutError | None:
+    """Look once at a workload that was rolled out and say what is wrong with it now, if anything is.
+
+    For callers that find its service not answering: a crash after the rollout is the better reason to report.
+    """
+    ref = _qualified(ref)
+    with reading(cluster) as reader:
+        workload = reader.find(ref)
+        if workload is None:
+            return RolloutError(f"see what is wrong with {ref}", reason="Deleted", seen="there is no such object")
+        wait = _Wait(reader, ref, Deadline(0.0), Patience(tolerated_restarts, 0.0), 0.0, log_lines)
+        return wait.problem(_selector(workload))
 
 
 def _qualified(ref: ResourceRef) -> ResourceRef:
@@ -146,28 +172,26 @@ class _Wait:
     """One wait for one workload."""
 
     def __init__(
-        self, reader: ApiReader, ref: ResourceRef, deadline: Deadline, patience: Patience, log_lines: int
+        self,
+        reader: ApiReader,
+        ref: ResourceRef,
+        deadline: Deadline,
+        patience: Patience,
+        stable_s: float,
+        log_lines: int,
     ) -> None:
         self._reader = reader
         self._ref = ref
         self._deadline = deadline
         self._patience = patience
+        self._stable_s = stable_s
+        self._rolled_out_at: float | None = None
         self._log_lines = log_lines
         self._standing: dict[tuple[str, str, str], float] = {}
         self._workload: Body = {}
 
     def run(self, selector: str) -> Rollout:
-        core, apps = f"/api/v1/namespaces/{self._ref.namespace}", f"/apis/apps/v1/namespaces/{self._ref.namespace}"
-        sources = [
-            Source(
-                "workload", self._reader.collection(self._ref), {"fieldSelector": f"metadata.name={self._ref.name}"}
-            ),
-            Source("pods", f"{core}/pods", {"labelSelector": selector}),
-            Source("events", f"{core}/events"),
-        ]
-        if self._ref.kind == "Deployment":
-            sources.append(Source("replicasets", f"{apps}/replicasets", {"labelSelector": selector}))
-        with Follower(self._reader, tuple(sources)) as follower:
+        with Follower(self._reader, self._sources(selector)) as follower:
             pause_s = self._deadline.remaining_s()
             while True:
                 follower.wait_for_news(pause_s)
@@ -179,6 +203,29 @@ class _Wait:
                 if self._deadline.has_passed():
                     raise self._timed_out(follower)
 
+    def problem(self, selector: str) -> RolloutError | None:
+        """What :meth:`run` would stop for, whether it has settled or not."""
+        with Follower(self._reader, self._sources(selector)) as follower:
+            while not follower.is_complete():
+                follower.wait_for_news(REQUEST_TIMEOUT_S)
+            self._workload = next(iter(follower.items("workload")), {})
+            if not self._workload:
+                return None
+            findings = self._findings(follower, self._newest_pods(follower))
+            return self._error(findings[0], follower) if findings else None
+
+    def _sources(self, selector: str) -> tuple[Source, ...]:
+        core, apps = f"/api/v1/namespaces/{self._ref.namespace}", f"/apis/apps/v1/namespaces/{self._ref.namespace}"
+        own = {"fieldSelector": f"metadata.name={self._ref.name}"}
+        sources = [
+            Source("workload", self._reader.collection(self._ref), own),
+            Source("pods", f"{core}/pods", {"labelSelector": selector}),
+            Source("events", f"{core}/events"),
+        ]
+        if self._ref.kind == "Deployment":
+            sources.append(Source("replicasets", f"{apps}/replicasets", {"labelSelector": selector}))
+        return tuple(sources)
+
     def _look(self, follower: Follower) -> Rollout | float:
         """Return the rollout when it is done, or the seconds after which to look again though nothing changed."""
         workloads = follower.items("workload")
@@ -188,7 +235,11 @@ class _Wait:
             )
         self._workload = workloads[0]
         pods = self._newest_pods(follower)
-        if is_rolled_out(self._workload):
+        if not is_rolled_out(self._workload):
+            self._rolled_out_at = None
+        elif (steady_s := self._steady_s()) < self._stable_s:
+            return min(self._stable_s - steady_s, self._deadline.remaining_s())
+        else:
             names = tuple(pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"])
             return Rollout(self._ref, _ready(self._workload), self._deadline.elapsed_s(), names)
         findings = self._findings(follower, pods)
@@ -199,6 +250,13 @@ class _Wait:
                 raise self._error(finding, follower)
         due = [self._standing[finding.key] + finding.settle_s - now for finding in findings]
         return min([*due, self._deadline.remaining_s()])
+
+    def _steady_s(self) -> float:
+        """Seconds since the workload was seen rolled out without a break."""
+        now = self._deadline.elapsed_s()
+        if self._rolled_out_at is None:
+            self._rolled_out_at = now
+        return now - self._rolled_out_at
 
     def _findings(self, follower: Follower, pods: Sequence[Body]) -> list[Finding]:
         status = self._workload.get("status", {})
@@ -242,7 +300,7 @@ class _Wait:
         lines = [finding.seen, f"after {waited_s:.1f} s: {self._progress()}", *map(_state_of, pods)]
         log = ""
         if finding.container:
-            log = self._log(finding)
+            log = _log_of(self._reader, finding, self._ref.namespace, self._log_lines)
             if log:
                 lines += [f"last lines of container '{finding.container}':", log]
         return RolloutError(
@@ -264,18 +322,14 @@ class _Wait:
             wanted = self._workload.get("status", {}).get("desiredNumberScheduled", 0)
         return f"{_ready(self._workload) if self._workload else 0} of {wanted} pods ready"
 
-    def _log(self, finding: Finding) -> str:
-        for previous in (finding.previous, not finding.previous):
-            text = self._reader.logs(
-                finding.pod,
-                finding.container,
-                namespace=self._ref.namespace,
-                lines=self._log_lines,
-                previous=previous,
-            )
-            if text.strip():
-                return text.strip()
-        return ""
+
+def _log_of(reader: ApiReader, finding: Finding, namespace: str, lines: int) -> str:
+    """The last lines of the container a finding is about, of the life that has ended if there is one."""
+    for previous in (finding.previous, not finding.previous):
+        text = reader.logs(finding.pod, finding.container, namespace=namespace, lines=lines, previous=previous)
+        if text.strip():
+            return _COLOURS.sub("", text).strip()
+    return ""
 
 
 def _owned_by(item: Body, owner: Body) -> bool:
@@ -380,17 +434,7 @@ def wait_for_pods(
             final = next((finding for finding in findings if due[finding.key] <= 0), None)
             if final or deadline.has_passed():
                 finding = final or next(iter(findings), Finding("Timeout", f"{len(ready)} are ready", 0.0))
-                log = (
-                    reader.logs(
-                        finding.pod,
-                        finding.container,
-                        namespace=namespace,
-                        lines=log_lines,
-                        previous=finding.previous,
-                    ).strip()
-                    if finding.container
-                    else ""
-                )
+                log = _log_of(reader, finding, namespace, log_lines) if finding.container else ""
                 states = [_state_of(pod) for pod in pods] or ["there are no such pods"]
                 seen = "\n".join([finding.seen, f"after {now:.1f} s:", *states, *([log] if log else [])])
                 raise RolloutError(attempted, reason=finding.reason, seen=seen, hint=finding.hint, log=log)

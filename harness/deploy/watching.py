@@ -314,7 +314,9 @@ class Follower:
             try:
                 listing = self._reader.get(source.path, **source.query)
                 failures = 0
-                self._news.put(_Listed(source.name, tuple(listing["items"])))
+                # The server leaves kind and API version out of a list's items.
+                kind = {"apiVersion": listing["apiVersion"], "kind": listing["kind"].removesuffix("List")}
+                self._news.put(_Listed(source.name, tuple({**kind, **item} for item in listing["items"])))
                 self._watch(source, listing["metadata"]["resourceVersion"])
             except ApiStatusError as error:
                 if error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}:
