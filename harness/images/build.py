@@ -103,8 +103,10 @@ class ImageBuilder:
             raise ImageBuildError(
                 attempted, seen="there is no such directory", hint="name the build context's directory"
             )
+        if name.digest:
+            raise ImageBuildError(attempted, seen="the name pins a digest", hint="a build gives a new one: name a tag")
         instructions = read_dockerfile(request.directory / request.dockerfile)
-        repository = request.name.partition("@")[0].removesuffix(f":{name.tag}")
+        repository = request.name.removesuffix(f":{name.tag}")
         with closing(self._engine.client()) as client, tempfile.TemporaryFile() as context:
             bases = [
                 _base_id(client, base, attempted, on_line) for base in base_images(instructions, request.build_args)
@@ -114,16 +116,33 @@ class ImageBuilder:
             content_tag = f"{repository}:src-{digest[:_SHOWN_DIGEST]}"
             image_id = _present(client, content_tag, digest)
             if image_id is None:
-                log = self._log_dir / f"build-{dns_label(request.name)}-{digest[:_SHOWN_DIGEST]}.log"
-                log.parent.mkdir(parents=True, exist_ok=True)
-                labels = {LABEL_RUN: self._run.run_id, LABEL_SOURCE: digest}
-                with log.open("w", encoding="utf-8") as file:
-                    running = _RunningBuild(self._engine, attempted, log, _both(file, on_line), self._timeout_s)
-                    image_id = running.follow(_start(client, request, context, content_tag, labels, self._timeout_s))
+                image_id = self._build(client, request, context, content_tag, digest, on_line)
             else:
                 on_line(f"unchanged: {content_tag} is image {image_id}")
             client.api.tag(image_id, repository, name.tag, force=True)
         return ImageRef(request.name, image_id, content_tag)
+
+    def _build(
+        self,
+        client: docker.DockerClient,
+        request: BuildRequest,
+        context: IO[bytes],
+        content_tag: str,
+        digest: str,
+        on_line: LineSink,
+    ) -> str:
+        attempted = f"build image '{request.name}' from '{request.directory}'"
+        log = self._log_dir / f"build-{dns_label(request.name)}-{digest[:_SHOWN_DIGEST]}.log"
+        labels = {LABEL_RUN: self._run.run_id, LABEL_SOURCE: digest}
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            file = log.open("w", encoding="utf-8")
+        except OSError as error:
+            hint = "name a directory for the logs that can be written"
+            raise ImageBuildError(attempted, seen=f"its log: {error}", hint=hint) from error
+        with file:
+            running = _RunningBuild(self._engine, attempted, log, _both(file, on_line), self._timeout_s)
+            return running.follow(_start(client, request, context, content_tag, labels, self._timeout_s))
 
 
 def _both(file: IO[str], on_line: LineSink) -> LineSink:

@@ -140,20 +140,22 @@ def _archive(client: docker.DockerClient, image: ImageRef, cleanup: CleanupStack
 
     The engine takes files for a container only inside a tar file, whose header holds the size: it is written last.
     """
-    handle, path = tempfile.mkstemp(prefix="seatrial-image-", suffix=".tar")
-    cleanup.push(f"archive {path}", Path(path).unlink)
-    with os.fdopen(handle, "wb") as file:
-        file.seek(_BLOCK_BYTES)
-        try:
+    attempted = f"archive image '{image.content_tag}'"
+    try:
+        handle, path = tempfile.mkstemp(prefix="seatrial-image-", suffix=".tar")
+        cleanup.push(f"archive {path}", Path(path).unlink)
+        with os.fdopen(handle, "wb") as file:
+            file.seek(_BLOCK_BYTES)
             file.writelines(client.api.get_image(image.content_tag))
-        except docker.errors.APIError as error:
-            seen = str(error.explanation or error)
-            raise ImageError(f"archive image '{image.content_tag}'", seen=seen, hint="build it again") from error
-        member = tarfile.TarInfo(_archive_name(image))
-        member.size = file.tell() - _BLOCK_BYTES
-        file.write(bytes(-member.size % _BLOCK_BYTES + _END_BYTES))
-        file.seek(0)
-        file.write(member.tobuf(tarfile.GNU_FORMAT))
+            member = tarfile.TarInfo(_archive_name(image))
+            member.size = file.tell() - _BLOCK_BYTES
+            file.write(bytes(-member.size % _BLOCK_BYTES + _END_BYTES))
+            file.seek(0)
+            file.write(member.tobuf(tarfile.GNU_FORMAT))
+    except docker.errors.APIError as error:
+        raise ImageError(attempted, seen=str(error.explanation or error), hint="build it again") from error
+    except OSError as error:
+        raise ImageError(attempted, seen=str(error), hint="make room where TMPDIR points") from error
     return Path(path)
 
 

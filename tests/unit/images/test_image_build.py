@@ -123,6 +123,21 @@ def test_nothing_to_build_is_an_error_before_the_engine_is_asked(app: Path, miss
     assert not (app / "logs").exists()
 
 
+def test_a_digest_cannot_be_built(app: Path) -> None:
+    """What a build gives is known afterwards only."""
+    builder = ImageBuilder(NO_ENGINE, run=Run("1", 1, 1, 1), log_dir=app / "logs", timeout_s=1)
+    with pytest.raises(ImageBuildError, match="pins a digest"):
+        builder.build(BuildRequest(app, f"example/api@sha256:{'0' * 64}"))
+
+
+def test_a_log_that_cannot_be_written_is_told_before_the_build(app: Path) -> None:
+    """The directory for logs is a file here; no engine is asked."""
+    builder = ImageBuilder(NO_ENGINE, run=Run("1", 1, 1, 1), log_dir=app / "api.py", timeout_s=1)
+    never: Any = None
+    with pytest.raises(ImageBuildError, match="its log"):
+        builder._build(never, BuildRequest(app, "example/api"), io.BytesIO(), "example/api:src-1", "1", print)
+
+
 def test_a_file_that_cannot_be_archived_is_an_error(app: Path) -> None:
     """A file that vanishes or may not be read is told as part of the build's failure."""
     (app / "Dockerfile").unlink()
