@@ -399,8 +399,8 @@ def add_to_pytest(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManag
     """Declare every option and ini key.
 
     pytest-kind's plugin declares some of the same flags and may be loaded before or after Seatrial's: loaded before,
-    its declarations stand; otherwise it is kept from loading, because pytest refuses a flag declared twice. Either way
-    Seatrial's ``kind_cluster`` fixture takes the place of its own.
+    its declarations stand and it is taken out; otherwise it is kept from loading, because pytest refuses a flag
+    declared twice. Either way Seatrial's ``kind_cluster`` fixture takes the place of its own.
     """
     for plugin in PYTEST_KIND_PLUGINS:
         pluginmanager.set_blocked(plugin)

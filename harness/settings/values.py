@@ -25,6 +25,18 @@ _REGISTRY = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9.\-]*(?::\d{1,5})?(?:/[a-z0-9][a-z
 _ENGINE_SCHEMES = ("unix://", "tcp://", "http://", "https://", "ssh://")
 
 
+# A Kubernetes version can be had when there is a recipe for its nodes: the folders' names say which, and reading them
+# costs less than reading the recipes.
+_RECIPES = Path(__file__).parents[1] / "supply" / "recipes"
+_NODE_RECIPE = re.compile(r"node-(\d+)\.(\d+)")
+
+
+def known_kubernetes_versions(recipes: Path = _RECIPES) -> tuple[str, ...]:
+    """Return the minor versions there are recipes for, oldest first, e.g. ``("1.21", "1.34")``."""
+    names = (_NODE_RECIPE.fullmatch(path.name) for path in recipes.iterdir())
+    return tuple(f"{major}.{minor}" for major, minor in sorted((int(name[1]), int(name[2])) for name in names if name))
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What a value may depend on besides itself.

@@ -22,6 +22,7 @@ from harness.settings.values import (
     Switch,
     Text,
     ValueType,
+    known_kubernetes_versions,
 )
 
 DIGEST = "sha256:" + "a" * 64
@@ -148,3 +149,15 @@ def test_bad_path(kind: ValueType, raw: object, says: str, around: Surroundings)
 def test_paths_in_pairs_become_absolute(around: Surroundings) -> None:
     """A program given by path is found whatever the working directory is later."""
     assert Pairs().parse(["kind=./program"], around) == {"kind": str(around.base / "program")}
+
+
+def test_known_kubernetes_versions_are_those_with_a_recipe(tmp_path: Path) -> None:
+    """A folder of recipes makes a version known; versions are ordered as numbers, not as words."""
+    for name in ("node-1.34", "node-1.9", "node-base", "kind", "node-1.34-extra"):
+        (tmp_path / name).mkdir()
+    assert known_kubernetes_versions(tmp_path) == ("1.9", "1.34")
+
+
+def test_shipped_recipes_make_a_version_known() -> None:
+    """There is at least one, so that a run without any setting has a newest."""
+    assert "1.34" in known_kubernetes_versions()
