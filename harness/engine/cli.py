@@ -133,6 +133,7 @@ def _status(engine: Engine, own: ManagedEngine) -> list[str]:
     state = own.state() if engine.managed else None
     if state is not None:
         rows += [("pid", str(state.pid)), ("uptime", spoken_duration(time.time() - state.started))]
+    if engine.managed:
         rows.append(("log", str(own.log)))
     rows += [
         ("data root", str(info.get("DockerRootDir", "unknown"))),

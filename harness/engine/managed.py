@@ -134,8 +134,10 @@ class ManagedEngine:
 
     def data_root(self) -> Path:
         """Return the data root of the running engine, else of the one that would be started."""
-        state = self._read_state()
-        return Path(state.data_root) if state is not None else self._settings.data_dir
+        try:
+            return Path(str(json.loads(self._config.read_text(encoding="utf-8"))["data-root"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return self._settings.data_dir
 
     def up(self) -> Engine:
         """Return the engine, starting it when it does not answer.
@@ -238,13 +240,15 @@ class ManagedEngine:
         parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            wait_until(
-                f"get the lock on {parent} (another run is starting or stopping the engine)",
-                lambda: _try_lock(descriptor),
-                timeout_s=LOCK_TIMEOUT_S,
-                describe=lambda _: "held by another process",
-                hint=f"see who holds it: `fuser {parent}`",
-            )
+            if not _try_lock(descriptor):
+                with self._progress.step("wait for another run that starts or stops the engine"):
+                    wait_until(
+                        f"get the lock on {parent}",
+                        lambda: _try_lock(descriptor),
+                        timeout_s=LOCK_TIMEOUT_S,
+                        describe=lambda _: "held by another process",
+                        hint=f"see who holds it: `fuser {parent}`",
+                    )
             yield
         finally:
             os.close(descriptor)
@@ -334,8 +338,7 @@ class ManagedEngine:
             raise self._did_not_start(f"it did not answer within {START_TIMEOUT_S:g} s") from error
         if engine is None:  # cannot be: `done` holds
             raise self._did_not_start("it does not answer")
-        data_root = str(json.loads(self._config.read_text(encoding="utf-8"))["data-root"])
-        state = EngineState(pid, ticks or 0, engine.version, data_root, time.time())
+        state = EngineState(pid, ticks or 0, engine.version, str(self.data_root()), time.time())
         (self._dir / "engine.json").write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
         return engine
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import docker.types
 import pytest
 
 from harness.engine.engine import Engine
@@ -237,8 +238,9 @@ def test_up_status_down(box: Box) -> None:
         box.load(client)
         said = client.containers.run(IMAGE, ["/tiny", "hello"], privileged=True, remove=True)
         assert said.strip() == b"[hello]"
-        client.networks.create("six", enable_ipv6=True, ipam={"Config": [{"Subnet": "fd00:5ea::/64"}]})
-        client.containers.run(IMAGE, ["/tiny"], detach=True, name="port", ports={"80/tcp": ("127.0.0.1", None)})
+        six = docker.types.IPAMConfig(pool_configs=[docker.types.IPAMPool(subnet="fd00:5ea::/64")])
+        client.networks.create("six", enable_ipv6=True, ipam=six)
+        client.containers.run(IMAGE, ["/tiny"], detach=True, name="port", ports={"80/tcp": ("127.0.0.1", 0)})
     box.run("up")
     assert box.pid() == pid, "a second up started a second engine"
 

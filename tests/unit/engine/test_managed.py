@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.engine import leftovers
 from harness.engine.engine import Engine
 from harness.engine.managed import (
-    EngineState,
     ManagedEngine,
     daemon_config,
     living_containers,
@@ -108,8 +108,8 @@ def test_data_root_of_the_one_that_runs(tmp_path: Path) -> None:
     """A second cache home is told where the running engine really keeps its data."""
     assert managed(tmp_path).data_root() == tmp_path / "data"
     (tmp_path / "state").mkdir()
-    state = EngineState(1, 1, "20.10", "/elsewhere", 0.0)
-    (tmp_path / "state/engine.json").write_text(json.dumps(vars(state)))
+    config = daemon_config(tmp_path / "state", Path("/elsewhere"), "")
+    (tmp_path / "state/daemon.json").write_text(json.dumps(config))
     assert managed(tmp_path).data_root() == Path("/elsewhere")
 
 
@@ -125,7 +125,7 @@ def test_delete_data(tmp_path: Path) -> None:
 def test_living_containers() -> None:
     """Only containers of runs that still go on are named."""
     mine = Run.begin().labels()
-    containers = [
+    containers: list[dict[str, Any]] = [
         {"Names": ["/mine"], "Labels": mine},
         {"Names": ["/dead"], "Labels": {**mine, LABEL_OWNER: "1.1"}},
         {"Names": ["/stranger"], "Labels": None},
@@ -135,7 +135,7 @@ def test_living_containers() -> None:
 
 def test_network_bridges() -> None:
     """A network's bridge has the name it was given, else one made of the network's id."""
-    networks = [
+    networks: list[dict[str, Any]] = [
         {"Id": "0123456789abcdef", "Options": None},
         {"Id": "ff", "Options": {"com.docker.network.bridge.name": "seatrial0"}},
     ]
