@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.images.reference import ImageRef
+    from harness.supply.resolver import Supply
 
 pytest_plugins = ["pytester"]
 
@@ -19,6 +20,8 @@ FIXTURES = ROOT / "fixtures"
 
 # Cheap rooms first: a broken parser should not cost a cluster to find.
 ROOMS = ("unit", "contract", "plugin", "integration", "scenarios")
+# What needs no cluster goes first: it is made meanwhile. What needs a second one goes last.
+ROUTES = ("docker", "pipenv", "local_cluster", "kubectl", "manifest", "helm", "multi_node", "contexts")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -30,7 +33,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(rest[0])
         elif room in ROOMS:
             item.add_marker(room)
-    items.sort(key=lambda item: ROOMS.index(room) if (room := _place(item.path)[0]) in ROOMS else 0)
+    items.sort(key=lambda item: _order(item.path))
     if not _scenarios_are_asked_for(config):
         left_out = [item for item in items if item.get_closest_marker("scenario")]
         config.hook.pytest_deselected(items=left_out)
@@ -42,11 +45,27 @@ def _place(path: Path) -> tuple[str, ...]:
     return parts[1:] if parts[0] == "tests" else parts
 
 
+def _order(path: Path) -> tuple[int, int]:
+    room, route, *_ = (*_place(path), "", "")
+    return (
+        ROOMS.index(room) if room in ROOMS else 0,
+        ROUTES.index(route) if room == "scenarios" and route in ROUTES else 0,
+    )
+
+
 def _scenarios_are_asked_for(config: pytest.Config) -> bool:
     return bool(config.option.markexpr) or any("scenarios" in argument for argument in config.invocation_params.args)
 
 
 @pytest.fixture(scope="session")
-def score_image(build_image: Callable[..., ImageRef]) -> ImageRef:
+def built_image(build_image: Callable[..., ImageRef], supply: Supply) -> ImageRef:
     """The tutorial's scoring service, `POST /score` on port 5000, built from fixtures/apps."""
-    return build_image(FIXTURES / "apps" / "py-flask-ml-score-api", name="example/test-ml-score-api:latest")
+    base = supply.image("python-3.11").reference
+    app = FIXTURES / "apps" / "py-flask-ml-score-api"
+    return build_image(app, name="example/test-ml-score-api:latest", build_args={"BASE_IMAGE": base})
+
+
+@pytest.fixture(scope="session")
+def score_image(built_image: ImageRef, load_image: Callable[[ImageRef], ImageRef]) -> ImageRef:
+    """The same, usable in the cluster."""
+    return load_image(built_image)

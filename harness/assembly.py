@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from harness.access.endpoint import Endpoint
@@ -172,11 +173,13 @@ class Assembly:
 
     # -- images
 
-    def build_image(self, request: BuildRequest) -> ImageRef:
-        """Return the image that `request` names, built if need be.
+    def build_image(self, directory: Path, *, name: str, **options: Any) -> ImageRef:
+        """Return an image built from a directory, built now or by an earlier run; see :class:`ImageBuilder`.
 
-        A Dockerfile's ``BASE_IMAGE`` argument is filled from supply where the caller does not give it: where nothing
-        can be pulled, an image built from Debian packages stands in for Docker Hub's.
+        Args:
+            directory: the build context.
+            name: the human name, e.g. ``example/test-ml-score-api:latest``.
+            options: further fields of :class:`~harness.images.build.BuildRequest`.
         """
         builder = ImageBuilder(
             self.engine,
@@ -184,8 +187,8 @@ class Assembly:
             log_dir=self.settings.supply.cache_dir / "logs",
             timeout_s=self.settings.images.build_timeout_s,
         )
-        with self.progress("images").step(f"build image '{request.name}'"):
-            return builder.build(request)
+        with self.progress("images").step(f"build image '{name}'"):
+            return builder.build(BuildRequest(directory, name, **options))
 
     def load_image(self, handle: ClusterHandle, image: ImageRef, nodes: Sequence[str] = ()) -> ImageRef:
         """Make `image` usable in a cluster and return the name its pods use.
@@ -224,13 +227,22 @@ class Assembly:
 
     # -- scoring
 
-    def score(self, endpoint: Endpoint, payload: Any = None, *, path: str = "", **options: Any) -> ScoreResponse:
+    def score(
+        self,
+        endpoint: Endpoint,
+        payload: Any = None,
+        *,
+        path: str = "",
+        ready_timeout_s: float | None = None,
+        **options: Any,
+    ) -> ScoreResponse:
         """Send a scoring request once the service answers at all; a wrong answer is returned, never retried.
 
         Args:
             endpoint: where the service answers.
             payload: what is sent as JSON, e.g. ``{"X": [1, 2]}``.
             path: path below the endpoint, e.g. ``/score``.
+            ready_timeout_s: seconds until something must have answered; the setting by default.
             options: further fields of :class:`~harness.scoring.request.ScoreRequest`.
 
         Raises:
@@ -241,7 +253,8 @@ class Assembly:
             endpoint, path=path, payload=payload, **{"timeout_s": limits.request_timeout_s, **options}
         )
         with self.recorder.step(f"{request.method} {request.url}", phase="scoring"):
-            return wait_until_answers(self.transport, request, timeout_s=limits.ready_timeout_s)
+            timeout_s = limits.ready_timeout_s if ready_timeout_s is None else ready_timeout_s
+            return wait_until_answers(self.transport, request, timeout_s=timeout_s)
 
     # -- the end
 

@@ -232,6 +232,13 @@ def fixed_namespace(site: Site) -> Iterator[Callable[[str], str]]:
         yield lambda name: stack.enter_context(site.fixed_namespace(name))
 
 
+@pytest.fixture
+def turn_with_namespace(site: Site) -> Iterator[Callable[[str], str]]:
+    """Have the name of a namespace to oneself, for a deployment that makes it: ``turn_with_namespace("test-ml-app")``."""
+    with ExitStack() as stack:
+        yield lambda name: stack.enter_context(site.turn_with_namespace(name))
+
+
 # -- images
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import Any
 
 from harness.access.api_proxy import api_proxy
@@ -12,7 +13,6 @@ from harness.access.load_balancer import load_balancer
 from harness.access.node_port import node_port
 from harness.access.port_forward import port_forward
 from harness.assembly import Assembly
-from harness.cleanup import CleanupStack
 from harness.cluster.namespace import NamespaceFactory
 from harness.cluster.provider import ClusterHandle
 from harness.deploy.deployer import ResourceRef
@@ -40,24 +40,42 @@ class Site:
     @contextmanager
     def fresh_namespace(self, test_name: str) -> Iterator[str]:
         """Make a namespace named after a test and this run; it is gone after the block."""
-        with CleanupStack() as cleanup:
-            name = self._namespaces(cleanup).create(test_name)
+        name = self._namespaces.create(test_name)
+        try:
             with self._assembly.evidence.scene.watching(self.handle, name):
                 yield name
+        finally:
+            self._namespaces.delete(name, wait=False)
 
     @contextmanager
     def fixed_namespace(self, name: str) -> Iterator[str]:
         """Have namespace `name` to oneself while the block runs; others who want it wait."""
         with (
-            CleanupStack() as cleanup,
-            self._namespaces(cleanup).fixed(name),
+            self._namespaces.fixed(name),
             self._assembly.evidence.scene.watching(self.handle, name),
         ):
             yield name
 
-    def _namespaces(self, cleanup: CleanupStack) -> NamespaceFactory:
-        locks = self._assembly.settings.supply.cache_dir / "locks"
-        return NamespaceFactory(self.handle, run=self._assembly.run, cleanup=cleanup, lock_dir=locks)
+    @contextmanager
+    def turn_with_namespace(self, name: str) -> Iterator[str]:
+        """Have the name `name` to oneself while the block runs, for a deployment that makes the namespace itself."""
+        with (
+            self._namespaces.turn(name),
+            self._assembly.evidence.scene.watching(self.handle, name),
+        ):
+            yield name
+
+    @cached_property
+    def _namespaces(self) -> NamespaceFactory:
+        assembly = self._assembly
+        settings = assembly.settings
+        return NamespaceFactory(
+            self.handle,
+            run=assembly.run,
+            cleanup=assembly.cleanup,
+            lock_dir=settings.supply.cache_dir / "locks",
+            disposable=self.handle.provider == "kind" and not settings.cluster.keep,
+        )
 
     # -- images
 
@@ -85,6 +103,7 @@ class Site:
             assembly.settings.deploy,
             helm=assembly.supply.program("helm").path,
             home=assembly.settings.supply.cache_dir / "helm",
+            labels=assembly.run.labels(),
         )
 
     # -- reaching

@@ -1,0 +1,42 @@
+"""What every route shares: the tutorial's request, and the one answer all of them must give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from harness.access.endpoint import Endpoint
+from harness.assembly import Assembly
+from harness.cluster.provider import ClusterHandle, ClusterSpec
+from harness.images.reference import ImageRef
+from harness.scoring.response import ScoreResponse
+from harness.site import Site
+
+Ask = Callable[[Endpoint], ScoreResponse]
+
+
+@pytest.fixture(scope="session")
+def ask(seatrial: Assembly) -> Ask:
+    """Send the tutorial's request and hold the answer to the tutorial's: the same whatever the way it came."""
+
+    def ask(endpoint: Endpoint) -> ScoreResponse:
+        response = seatrial.score(endpoint, {"X": [1, 2]}, path="/score")
+        return response.assert_status(200).assert_content_type("application/json").assert_json({"score": [1, 2]})
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def three_nodes(
+    seatrial: Assembly, make_cluster: Callable[..., ClusterHandle], site_at: Callable[[ClusterHandle], Site]
+) -> Site:
+    """The cluster elsewhere: a control plane and two workers, as the tutorial's cloud cluster has three nodes."""
+    spec = ClusterSpec.of_size(seatrial.settings.cluster.kubernetes, workers=2)
+    return site_at(make_cluster(spec, suffix="-three"))
+
+
+@pytest.fixture(scope="session")
+def image_elsewhere(three_nodes: Site, built_image: ImageRef) -> ImageRef:
+    """The scoring service's image, usable in the cluster elsewhere."""
+    return three_nodes.load_image(built_image)

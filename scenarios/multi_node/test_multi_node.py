@@ -1,0 +1,57 @@
+"""The cluster elsewhere: three nodes, and the kubectl scenario as its user would run it there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.assembly import Assembly
+from harness.images.reference import ImageRef
+from harness.process.command import Command
+from harness.process.runner import Runner
+from harness.site import Site
+from scenarios.conftest import Ask
+
+ROOT = Path(__file__).parents[2]
+APP = "test-ml-score-api"
+
+
+def test_replicas_spread_over_the_nodes_and_answer_both_ways(
+    three_nodes: Site, image_elsewhere: ImageRef, ask: Ask, request: pytest.FixtureRequest
+) -> None:
+    """Three replicas run on both workers; the balancer's address and a forwarded port give the tutorial's answer."""
+    kubectl = three_nodes.kubectl()
+    with three_nodes.fresh_namespace(request.node.name) as namespace:
+        kubectl.create_deployment(APP, image_elsewhere, namespace=namespace, replicas=3)
+        pods = kubectl.get("pods", namespace=namespace)
+        assert len({pod["spec"]["nodeName"] for pod in pods}) == 2
+
+        kubectl.expose(APP, port=5000, namespace=namespace, service_type="LoadBalancer", name=f"{APP}-lb")
+        ask(three_nodes.load_balancer(f"{APP}-lb", namespace=namespace))
+        with three_nodes.port_forward(f"service/{APP}-lb", namespace=namespace, remote_port=5000) as endpoint:
+            ask(endpoint)
+
+
+def test_the_same_scenario_runs_on_a_cluster_that_is_already_there(
+    three_nodes: Site, runner: Runner, tmp_path: Path, seatrial: Assembly
+) -> None:
+    """`--cluster-provider existing` with a kubeconfig, a context and a registry runs the kubectl scenario unchanged."""
+    handle = three_nodes.handle
+    command = Command(
+        (
+            sys.executable, "-m", "pytest", str(ROOT / "scenarios" / "kubectl"), "-m", "kubectl",
+            "-p", "no:cacheprovider",
+            "--cluster-provider", "existing",
+            "--kubeconfig", str(handle.kubeconfig),
+            "--kube-context", handle.context,
+            "--image-registry", str(handle.registry),
+            "--evidence-dir", str(tmp_path),
+            "--docker-host", seatrial.engine.docker_host,
+        ),
+        cwd=ROOT,
+        timeout_s=300,
+    )  # fmt: skip
+    outcome = runner.run(command).check()
+    assert "3 passed" in outcome.stdout
