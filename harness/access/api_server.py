@@ -11,7 +11,6 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -21,7 +20,7 @@ import websocket
 from kubernetes import client as kubernetes_client
 
 from harness.access.endpoint import Endpoint
-from harness.cluster.provider import ClusterHandle
+from harness.cluster.provider import ClusterHandle, is_loopback
 from harness.errors import AccessError
 
 T = TypeVar("T")
@@ -158,7 +157,8 @@ class ApiServer:
         proxy = urlsplit(self.configuration.proxy or "")
         host = urlsplit(self.configuration.host).hostname or ""
         if not proxy.hostname or is_loopback(host):
-            return {"http_no_proxy": ["*"]}
+            # websocket-client listens to http_no_proxy only beside a proxy, and asks the environment without one.
+            return {"http_proxy_host": "unused.invalid", "http_proxy_port": 1, "http_no_proxy": ["*"]}
         bypassed = [entry for entry in (self.configuration.no_proxy or "").split(",") if entry]
         return {"http_proxy_host": proxy.hostname, "http_proxy_port": proxy.port, "http_no_proxy": bypassed or None}
 
@@ -175,14 +175,6 @@ def open_api_server(handle: ClusterHandle) -> Iterator[ApiServer]:
             configuration,
             _tls(configuration),
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this host's own loopback interface."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _tls(configuration: Any) -> ssl.SSLContext | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
 
 from harness.process.command import DEFAULT_TIMEOUT_S, Command
 
@@ -108,12 +110,28 @@ class ClusterHandle:
         )
 
     def api_client(self) -> Any:
-        """Return a new ``kubernetes.client.ApiClient`` for this cluster; the caller closes it."""
-        from kubernetes import config  # noqa: PLC0415 - heavy: only runs that use a cluster pay for it
+        """Return a new ``kubernetes.client.ApiClient`` for this cluster; the caller closes it.
 
-        return config.new_client_from_config(  # type: ignore[no-untyped-call] # the client has no types
-            config_file=str(self.kubeconfig), context=self.context
+        A proxy named by the environment is not asked for an API server on this host's loopback interface: kubectl and
+        helm do not ask it either (Go, ``net/http.ProxyFromEnvironment``), the client would.
+        """
+        from kubernetes import client, config  # noqa: PLC0415 - heavy: only runs that use a cluster pay for it
+
+        configuration = client.Configuration()
+        config.load_kube_config(  # type: ignore[no-untyped-call] # the client has no types
+            config_file=str(self.kubeconfig), context=self.context, client_configuration=configuration
         )
+        if is_loopback(urlsplit(configuration.host).hostname or ""):
+            configuration.proxy = None
+        return client.ApiClient(configuration)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this host's own loopback interface."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class ClusterProvider(Protocol):

@@ -317,3 +317,19 @@ def test_a_dead_api_server_is_an_access_error(web: Any, tmp_path: Any) -> None:
         port_forward(web.handle, "pod/web-1", namespace="demo", remote_port=5000),
     ):
         pass
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_a_cluster_on_this_host(
+    web: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither reads nor websockets to a loopback address go through a proxy that the environment names."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "example.org")
+    with (
+        port_forward(web.handle, "pod/web-1", namespace="demo", remote_port=5000) as endpoint,
+        connect(endpoint.port) as client,
+    ):
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
