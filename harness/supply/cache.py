@@ -31,8 +31,8 @@ from harness.naming import owner_host, owner_is_alive, process_start_ticks
 from harness.supply.artifact import Program, Provenance
 from harness.supply.provenance import RECORD_FILE, Record, file_digest
 
-# Another run may be building what this one wants. The longest build takes seven minutes on two cores.
-LOCK_TIMEOUT_S = 3600.0
+# Another run may be building what this one wants: a little longer than the longest build may take.
+LOCK_TIMEOUT_S = 3900.0
 # A work directory of another machine counts as left behind when nothing was added to it for a day.
 FOREIGN_WORKDIR_S = 86_400.0
 
@@ -258,12 +258,11 @@ class Cache:
     def entry(self, name: str, key: str) -> Entry | None:
         """Return one artifact, its record unread where damaged, or ``None`` when it is absent."""
         directory = self.directory(name, key)
-        try:
-            text = (directory / RECORD_FILE).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return Entry(name, key, directory, None) if directory.is_dir() else None
-        except OSError as error:
-            raise SupplyError(f"read '{directory}' in the cache", seen=str(error)) from error
+        with cache_errors(f"read '{directory}' in the cache", self.root):
+            try:
+                text = (directory / RECORD_FILE).read_text(encoding="utf-8")
+            except FileNotFoundError:
+                return Entry(name, key, directory, None) if directory.is_dir() else None
         try:
             return Entry(name, key, directory, Record.from_json(text))
         except ValueError:

@@ -1,0 +1,133 @@
+"""Node images: which images are preloaded under which names, and what is written into the node's files."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.supply.builders.archive import ImageArchive
+from harness.supply.builders.image import write_context
+from harness.supply.builders.node import Preload, node_values, preloads, sed_script
+from harness.supply.pins import Pins
+from harness.supply.recipe import Recipe, Recipes
+
+# What kubeadm v1.34.4 prints.
+REQUIRED = (
+    "registry.k8s.io/kube-apiserver:v1.34.4",
+    "registry.k8s.io/kube-controller-manager:v1.34.4",
+    "registry.k8s.io/kube-scheduler:v1.34.4",
+    "registry.k8s.io/kube-proxy:v1.34.4",
+    "registry.k8s.io/coredns/coredns:v1.12.1",
+    "registry.k8s.io/pause:3.10.1",
+    "registry.k8s.io/etcd:3.6.5-0",
+)
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    """The node image's own recipe."""
+    return Recipes(Pins.load(), "amd64").get("node-1.34")
+
+
+def test_every_required_name_gets_an_image(recipe: Recipe) -> None:
+    """kubeadm's names are kept to the letter; the companions get the entry point their manifests count on."""
+    images = preloads(recipe, REQUIRED)
+    assert [image.name for image in images[: len(REQUIRED)]] == list(REQUIRED)
+    assert images[0] == Preload(REQUIRED[0], "kubernetes-image", None)
+    assert images[4] == Preload(REQUIRED[4], "node-programs-image", ("/usr/local/bin/coredns",))
+
+
+def test_storage_and_balancer_are_preloaded_under_pinned_names(recipe: Recipe) -> None:
+    """What default-storage.yaml and MetalLB's manifests run need not be sent to the nodes."""
+    names = {image.name for image in preloads(recipe, REQUIRED)}
+    metallb = recipe.pins["metallb"]
+    assert {f"docker.io/seatrial/metallb-{part}:{metallb}" for part in ("controller", "speaker")} <= names
+    assert node_values(recipe, REQUIRED)["LOCAL_PATH_IMAGE"] in names
+
+
+@pytest.mark.parametrize(
+    "required",
+    [pytest.param((), id="nothing printed"), pytest.param((*REQUIRED, "registry.k8s.io/new:v1"), id="an unknown one")],
+)
+def test_an_unknown_required_image_stops_the_build(recipe: Recipe, required: tuple[str, ...]) -> None:
+    """A node that lacks an image kubeadm wants would only fail when a cluster is made."""
+    with pytest.raises(ValueError, match="does not know"):
+        preloads(recipe, required)
+
+
+def test_values_cover_every_placeholder_of_the_files(recipe: Recipe) -> None:
+    """No @NAME@ is left in a file of a finished node."""
+    values = node_values(recipe, REQUIRED)
+    files = recipe.directory.parent / "node-base" / "files"
+    used = {
+        name
+        for path in files.rglob("*")
+        if path.is_file()
+        for name in re.findall(r"@([A-Z_]+)@", path.read_text(encoding="utf-8"))
+    }
+    assert used == set(values)
+    assert values["PAUSE_IMAGE"] == "registry.k8s.io/pause:3.10.1"
+    assert values["VERSION"] == recipe.version
+
+
+def test_sed_script_replaces_whole_words_and_refuses_its_own_signs() -> None:
+    """One command per value; a value that sed would misread is refused."""
+    assert sed_script({"B": "x/y:1", "A": "true"}) == "s|@A@|true|g\ns|@B@|x/y:1|g\n"
+    with pytest.raises(ValueError, match="misread: BAD"):
+        sed_script({"BAD": "a|b"})
+
+
+def _saved(path: Path, config: dict[str, Any]) -> Path:
+    with tarfile.open(path, "w") as archive:
+        content = {
+            "c.json": json.dumps(config).encode(),
+            "l/layer.tar": b"layer",
+            "manifest.json": json.dumps([{"Config": "c.json", "RepoTags": None, "Layers": ["l/layer.tar"]}]).encode(),
+            "repositories": b"{}",
+        }
+        for name, data in content.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def test_archive_names_one_image_twice_with_its_layers_once(tmp_path: Path) -> None:
+    """Names and entry points are written; layers are shared; the old indexes are gone."""
+    saved = _saved(tmp_path / "saved.tar", {"config": {"Env": ["A=1"], "Cmd": ["x"]}, "os": "linux"})
+    with ImageArchive(tmp_path / "joined.tar") as joined:
+        joined.add(saved, {"example.org/a:1": None, "example.org/b:2": ["/b"]})
+    with tarfile.open(tmp_path / "joined.tar") as archive:
+        names = archive.getnames()
+        manifest = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
+        second = json.load(archive.extractfile(manifest[1]["Config"]))  # type: ignore[arg-type]
+    assert sorted(names) == sorted({"c.json", "l/layer.tar", "manifest.json", manifest[1]["Config"]})
+    assert [entry["RepoTags"] for entry in manifest] == [["example.org/a:1"], ["example.org/b:2"]]
+    assert manifest[0]["Config"] == "c.json"
+    assert second == {"config": {"Env": ["A=1"], "Cmd": None, "Entrypoint": ["/b"]}, "os": "linux"}
+
+
+def test_context_is_the_same_whatever_modes_and_times_files_have(tmp_path: Path) -> None:
+    """A wheel keeps no modes: the context, and so the image, must not depend on them."""
+    recipe_dir, program = tmp_path / "recipe", tmp_path / "program"
+    (recipe_dir / "files").mkdir(parents=True)
+    (recipe_dir / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
+    (recipe_dir / "files" / "a").write_text("a", encoding="utf-8")
+    program.write_bytes(b"x")
+    write_context(tmp_path / "one.tar", recipe_dir, {"kubernetes": program})
+    (recipe_dir / "files" / "a").chmod(0o777)
+    program.touch()
+    write_context(tmp_path / "two.tar", recipe_dir, {"kubernetes": program})
+    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
+    with tarfile.open(tmp_path / "one.tar") as archive:
+        assert {member.name: oct(member.mode) for member in archive} == {
+            "Dockerfile": "0o644",
+            "files/a": "0o644",
+            "kubernetes": "0o755",
+        }
