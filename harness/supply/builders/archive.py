@@ -34,7 +34,7 @@ class ImageArchive:
         self._written: set[str] = set()
         self._manifest: list[dict[str, Any]] = []
 
-    def __enter__(self) -> ImageArchive:
+    def __enter__(self) -> ImageArchive:  # noqa: PYI034 - typing.Self needs Python 3.11
         return self
 
     def __exit__(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import docker
 import docker.errors
@@ -24,7 +25,7 @@ from harness.naming import LABEL_ROLE, Run
 from harness.process.command import Command
 from harness.process.runner import Runner
 from harness.supply.builders.archive import ImageArchive
-from harness.supply.builders.image import docker_build
+from harness.supply.builders.image import SILENCE_S, docker_build
 from harness.supply.builders.protocol import Build
 from harness.supply.recipe import Recipe
 
@@ -103,8 +104,7 @@ class NodeBuilder:
 
     def _unpack(self, build: Build, images: Sequence[Preload], target: Path) -> None:
         with closing(self._engine().client()) as client, ExitStack() as stack:
-            # Saving and unpacking are silent for as long as the disk takes.
-            client.api.timeout = None
+            client.api.timeout = SILENCE_S
             archive = build.workdir / "images.tar"
             with ImageArchive(archive) as joined:
                 for artifact in dict.fromkeys(image.image for image in images):
@@ -137,7 +137,7 @@ class NodeBuilder:
             container.put_archive(_SCRATCH, stream)
         wrapped.unlink()
         code, output = container.exec_run(["sh", "/kind/preload", f"{_SCRATCH}/images.tar"])
-        text = output.decode(errors="replace")
+        text = cast("bytes", output).decode(errors="replace")
         for line in text.splitlines():
             build.log.write(line)
         if code:

@@ -32,6 +32,7 @@ from harness.naming import LABEL_PREFIX
 from harness.process.command import Command
 from harness.process.runner import Runner
 from harness.progress import Progress
+from harness.supply.builders.image import SILENCE_S
 from harness.supply.builders.protocol import Build
 from harness.supply.recipe import Recipe
 
@@ -103,8 +104,8 @@ class RootfsBuilder:
         repository, _, version = tag.rpartition(":")
         with closing(self._engine().client()) as client:
             try:
-                # One call that makes the image and names it; the engine copies, so there is no limit on silence.
-                client.api.timeout = None
+                client.api.timeout = SILENCE_S
+                # One call makes the image and names it.
                 answer = client.api.import_image_from_file(
                     str(archive), repository=repository, tag=version, changes=image_changes(build.recipe, marks)
                 )
@@ -151,16 +152,16 @@ def bootstrap_command(recipe: Recipe, archive: Path, ca_bundle: Path | None) -> 
         ca_bundle: the host's certificate authorities to put in, ``None`` for none.
     """
     options = recipe.options
+    # mmdebstrap(1): with variant "extract" the stages after extraction, and their hooks, are left out.
+    hook = "--extract-hook" if options["variant"] == "extract" else "--customize-hook"
     argv = ["mmdebstrap", f"--variant={options['variant']}", f"--architectures={recipe.arch}", "--format=tar"]
     argv += [f"--include={','.join(options['packages'])}"]
     argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
     if ca_bundle is not None:
         target = f'"$1"{_IMAGE_CA_BUNDLE}'
-        argv += [
-            f"--customize-hook=mkdir -p {target[: target.rindex('/')]} && cp -L {shlex.quote(str(ca_bundle))} {target}"
-        ]
+        argv += [f"{hook}=mkdir -p {target[: target.rindex('/')]} && cp -L {shlex.quote(str(ca_bundle))} {target}"]
     if "setup" in options:
-        argv += [f'--customize-hook=sh {shlex.quote(str(recipe.directory / options["setup"]))} "$1"']
+        argv += [f'{hook}=sh {shlex.quote(str(recipe.directory / options["setup"]))} "$1"']
     argv += [recipe.pins["debian"], str(archive)]
     return Command(tuple(argv), timeout_s=BOOTSTRAP_TIMEOUT_S)
 
