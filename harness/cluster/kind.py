@@ -29,6 +29,7 @@ from harness.cluster.containers import (
     node_containers,
     remove_cluster,
 )
+from harness.cluster.node_logs import known_causes
 from harness.cluster.provider import ClusterHandle, ClusterSpec
 from harness.cluster.readiness import is_healthy, server_version, wait_until_usable
 from harness.cluster.record import LABEL_HOST, LABEL_RECORD, ClusterRecord, RecordStore, host_identity
@@ -508,5 +509,7 @@ def _creation_error(error: Exception, name: str, logs: Path | None) -> ClusterEr
         seen, hint, kind_of = str(error), error.hint, ClusterNotReadyError
     elif isinstance(error, ClusterError):
         attempted, seen, hint, kind_of = error.attempted, error.seen, error.hint, type(error)
-    where = f"the node logs are in '{logs}'" if logs else ""
-    return kind_of(attempted, seen=seen, hint="\n".join(filter(None, (hint, where))), node_logs=logs)
+    if logs is None:
+        return kind_of(attempted, seen=seen, hint=hint)
+    hints = (*known_causes(logs), hint, f"the node logs are in '{logs}'")
+    return kind_of(attempted, seen=seen, hint="\n".join(filter(None, hints)), node_logs=logs)

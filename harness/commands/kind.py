@@ -17,7 +17,7 @@ NETWORK_VARIABLE = "KIND_EXPERIMENTAL_DOCKER_NETWORK"
 # Node containers are named CLUSTER-control-plane, CLUSTER-worker2, ..., and that name is the host name, at most 63
 # characters; kind itself warns from 50 on.
 NAME_MAX = 46
-_NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
 def create_cluster(name: str, *, kubeconfig: Path, config: Path, retain: bool = True) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def check_name(name: str) -> str:
         ClusterError: it does not, or node names made from it would be too long for a host name.
     """
     problem = ""
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         problem = "it may hold lower-case letters, digits, '-' and '.', and starts and ends with a letter or digit"
     elif len(name) > NAME_MAX:
         problem = f"it has {len(name)} characters, nodes are named after it and {NAME_MAX} is the most that fits"

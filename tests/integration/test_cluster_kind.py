@@ -1,0 +1,397 @@
+"""Clusters made by kind for real: usable, kept, shared, refused, interrupted and swept."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from kubernetes import client as kube
+
+from harness.cleanup import CleanupStack
+from harness.cluster.containers import node_containers
+from harness.cluster.existing import ExistingProvider
+from harness.cluster.kind import KindProvider
+from harness.cluster.namespace import NamespaceFactory
+from harness.cluster.provider import ClusterHandle, ClusterSpec, NodeSpec, PortMapping
+from harness.commands import kubectl
+from harness.engine.engine import Engine
+from harness.errors import ClusterError, ClusterNotReadyError
+from harness.naming import LABEL_CLUSTER, Run
+from harness.process.runner import SubprocessRunner
+from harness.progress import SilentProgress
+from harness.settings.model import ClusterSettings
+from harness.wait import wait_until
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+    from harness.assembly import Assembly
+
+SPEC = ClusterSpec("1.34")
+# Preloaded in the node image, with busybox in it: nothing has to be fetched.
+WEB_IMAGE = "seatrial/local-path-provisioner:v0.0.30"
+WEB = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: web, labels: {{app: web}}}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+    - name: web
+      image: {WEB_IMAGE}
+      imagePullPolicy: IfNotPresent
+      command: [sh, -c, "mkdir -p /tmp/w && echo ahoy > /tmp/w/index.html && exec httpd -f -p 8080 -h /tmp/w"]
+      readinessProbe: {{httpGet: {{path: /index.html, port: 8080}}, periodSeconds: 1}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: web}}
+spec: {{type: LoadBalancer, selector: {{app: web}}, ports: [{{port: 80, targetPort: 8080}}]}}
+"""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What providers are made of, without the plugin's own cluster."""
+
+    engine: Engine
+    kind: Path
+    kubectl: Path
+    node_image: str
+
+    def provider(
+        self, state_dir: Path, *, run: Run | None = None, cleanup: CleanupStack | None = None, **changes: Any
+    ) -> KindProvider:
+        """Return a provider with a state directory, and by default a run and a cleanup stack, of its own."""
+        settings = ClusterSettings("kind", None, False, None, None, False, "1.34", None, 300.0, 60.0)
+        return KindProvider(
+            engine=self.engine,
+            runner=SubprocessRunner(),
+            kind_path=self.kind,
+            kubectl_path=self.kubectl,
+            node_image=lambda _: self.node_image,
+            registry=None,
+            cleanup=cleanup or CleanupStack(),
+            run=run or Run.begin(),
+            settings=replace(settings, **changes),
+            state_dir=state_dir,
+            progress=SilentProgress(),
+        )
+
+
+@pytest.fixture(scope="module")
+def workshop(seatrial: Assembly) -> Workshop:
+    """The engine, programs and node image of this run."""
+    return Workshop(
+        seatrial.engine,
+        seatrial.supply.program("kind").path,
+        seatrial.supply.program("kubectl").path,
+        seatrial.supply.image("node-1.34").reference,
+    )
+
+
+@pytest.fixture(scope="module")
+def docker_client(workshop: Workshop) -> Iterator[DockerClient]:
+    """A client of the engine."""
+    with closing(workshop.engine.client()) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where this module's clusters are recorded."""
+    return tmp_path_factory.mktemp("clusters")
+
+
+@pytest.fixture(scope="module")
+def cleanup() -> Iterator[CleanupStack]:
+    """Removes this module's cluster at its end."""
+    with CleanupStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def provider(workshop: Workshop, state_dir: Path, cleanup: CleanupStack) -> KindProvider:
+    """The provider of this module's cluster."""
+    return workshop.provider(state_dir, cleanup=cleanup)
+
+
+@pytest.fixture(scope="module")
+def handle(provider: KindProvider) -> ClusterHandle:
+    """One cluster that the tests share."""
+    return provider.create(provider.name_for(SPEC), SPEC)
+
+
+@pytest.fixture
+def run_kubectl(handle: ClusterHandle) -> Callable[..., str]:
+    """Run kubectl against the shared cluster and return its output."""
+
+    def run(*args: str, stdin: str | None = None) -> str:
+        return SubprocessRunner().run(handle.kubectl_command(*args, stdin=stdin)).check().stdout
+
+    return run
+
+
+def left_behind(client: DockerClient, name: str) -> list[str]:
+    """Name everything in the engine that belongs to a cluster."""
+    only = {"label": f"{LABEL_CLUSTER}={name}"}
+    mine = [item["Names"][0] for item in client.api.containers(all=True, filters=only)]
+    networks = [item["Name"] for item in client.api.networks(filters=only)]
+    return [*(node.name for node in node_containers(client, name)), *mine, *networks]
+
+
+def test_a_cluster_is_usable_when_it_is_returned(handle: ClusterHandle) -> None:
+    """Nodes are Ready, the version is known, and the kubeconfig is private."""
+    assert handle.nodes == (f"{handle.name}-control-plane",)
+    assert handle.kubernetes.startswith("v1.34.")
+    assert not handle.reused
+    assert stat.S_IMODE(handle.kubeconfig.stat().st_mode) == 0o600
+    with closing(handle.api_client()) as api:
+        assert kube.CoreV1Api(api).list_namespaced_pod("kube-system").items
+
+
+def test_the_same_run_gets_the_same_cluster(provider: KindProvider, handle: ClusterHandle) -> None:
+    """Asking again finds it, healthy and of the same recipe."""
+    again = provider.create(handle.name, SPEC)
+    assert again == replace(handle, reused=True)
+
+
+def test_another_recipe_is_refused_while_the_cluster_is_in_use(
+    workshop: Workshop, state_dir: Path, handle: ClusterHandle
+) -> None:
+    """Replacing it would take it from under the run that uses it."""
+    other = replace(Run.begin(), owner_pid=os.getppid(), owner_started=_ticks(os.getppid()))
+    with pytest.raises(ClusterError, match=rf"in use by process {os.getpid()}"):
+        workshop.provider(state_dir, run=other).create(handle.name, ClusterSpec.of_size("1.34", workers=1))
+
+
+def test_a_second_run_shares_it_and_leaves_it(workshop: Workshop, state_dir: Path, handle: ClusterHandle) -> None:
+    """Who leaves while others stay removes nothing."""
+    other = replace(Run.begin(), owner_pid=os.getppid(), owner_started=_ticks(os.getppid()))
+    second = workshop.provider(state_dir, run=other)
+    assert second.create(handle.name, SPEC).reused
+    second.release(handle.name)
+    with closing(handle.api_client()) as api:
+        assert kube.CoreV1Api(api).list_node().items
+
+
+def test_a_cluster_of_another_cache_is_refused(workshop: Workshop, tmp_path: Path, handle: ClusterHandle) -> None:
+    """Its record is somewhere else: it is not ours to use or remove, and a sweep from here leaves it alone."""
+    stranger = workshop.provider(tmp_path)
+    with pytest.raises(ClusterError, match="belongs to another cache"):
+        stranger.create(handle.name, SPEC)
+    assert handle.name not in stranger.sweep()
+
+
+def test_a_service_gets_an_address_that_the_host_reaches(
+    seatrial: Assembly, handle: ClusterHandle, run_kubectl: Callable[..., str]
+) -> None:
+    """MetalLB hands out an address of the cluster's own network; installing it again changes nothing."""
+    seatrial.load_balancer.ensure(handle)
+    seatrial.load_balancer.ensure(handle)
+    run_kubectl(*kubectl.apply(), stdin=WEB)
+    run_kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=60s")
+    address = "{.status.loadBalancer.ingress[0].ip}"
+    run_kubectl("wait", f"--for=jsonpath={address}", "service/web", "--timeout=30s")
+    ip = run_kubectl("get", "service", "web", f"--output=jsonpath={address}")
+
+    def ask() -> str:
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.get(f"http://{ip}/", timeout=2).text
+        return ""
+
+    assert wait_until(f"get an answer from {ip}", ask, timeout_s=15).strip() == "ahoy"
+
+
+def test_namespaces_are_fresh_and_go(handle: ClusterHandle, tmp_path: Path) -> None:
+    """Two of one test differ, bear the run's id, and are gone once deletion returns."""
+    run = Run.begin()
+    with CleanupStack() as stack:
+        factory = NamespaceFactory(handle, run=run, cleanup=stack, lock_dir=tmp_path)
+        names = {factory.create("test_Score[api]"), factory.create("test_Score[api]")}
+        assert len(names) == 2
+        assert all(name.startswith("test-score-api") and run.run_id in name for name in names)
+    with closing(handle.api_client()) as api:
+        there = {item.metadata.name for item in kube.CoreV1Api(api).list_namespace().items}
+    assert not names & there
+
+
+def test_a_fixed_namespace_is_made_anew_each_time(handle: ClusterHandle, tmp_path: Path) -> None:
+    """The second taker finds nothing of the first."""
+    with CleanupStack() as stack:
+        factory = NamespaceFactory(handle, run=Run.begin(), cleanup=stack, lock_dir=tmp_path)
+        with closing(handle.api_client()) as api:
+            core = kube.CoreV1Api(api)
+            with factory.fixed("test-ml-app") as name:
+                body = kube.V1ConfigMap(metadata=kube.V1ObjectMeta(name="leftover"))
+                core.create_namespaced_config_map(name, body)
+            with factory.fixed("test-ml-app") as name:
+                found = {item.metadata.name for item in core.list_namespaced_config_map(name).items}
+        assert "leftover" not in found
+
+
+def test_a_fixed_namespace_of_somebody_else_is_refused(handle: ClusterHandle, tmp_path: Path) -> None:
+    """What Seatrial did not make it does not remove."""
+    factory = NamespaceFactory(handle, run=Run.begin(), cleanup=CleanupStack(), lock_dir=tmp_path)
+    with pytest.raises(ClusterError, match="did not make it"), factory.fixed("kube-public"):
+        pass
+
+
+def test_it_is_an_existing_cluster_to_others(workshop: Workshop, handle: ClusterHandle, tmp_path: Path) -> None:
+    """The other provider reaches it by kubeconfig and context, and removing its handle leaves the cluster."""
+    settings = ClusterSettings(
+        "existing", None, False, handle.kubeconfig, handle.context, False, "1.34", None, 60.0, 60.0
+    )
+    with CleanupStack() as stack:
+        existing = ExistingProvider(
+            kubectl_path=workshop.kubectl, cleanup=stack, run=Run.begin(), settings=settings, state_dir=tmp_path
+        )
+        there = existing.create("", SPEC)
+        assert (there.provider, there.nodes, there.kubernetes) == ("existing", handle.nodes, handle.kubernetes)
+        assert there.kubeconfig != handle.kubeconfig
+        assert existing.diagnose(there) == ""
+        existing.delete(there)
+    assert list(tmp_path.iterdir()) == []
+    assert handle.kubeconfig.exists()
+
+
+def test_a_foreign_name_is_refused(workshop: Workshop, docker_client: DockerClient, tmp_path: Path) -> None:
+    """A cluster that kind made for somebody else is neither used nor removed."""
+    labels = {"io.x-k8s.kind.cluster": "foreign", "io.x-k8s.kind.role": "control-plane"}
+    container = docker_client.containers.create(workshop.node_image, name="foreign-control-plane", labels=labels)
+    try:
+        with pytest.raises(ClusterError, match="Seatrial did not make it"):
+            workshop.provider(tmp_path).create("foreign", SPEC)
+        container.reload()
+    finally:
+        container.remove(force=True, v=True)
+
+
+def test_a_port_in_use_fails_fast_and_leaves_nothing(
+    workshop: Workshop, docker_client: DockerClient, tmp_path: Path
+) -> None:
+    """The reason is the port, the node logs are kept, and all else is gone."""
+    provider = workshop.provider(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = (PortMapping(30080, taken.getsockname()[1]),)
+        spec = ClusterSpec("1.34", (NodeSpec(port_mappings=ports),))
+        name = provider.name_for(spec)
+        with pytest.raises(ClusterError, match="address already in use(?s:.*)another host port") as caught:
+            provider.create(name, spec)
+    assert any(Path(str(caught.value.facts["node_logs"])).iterdir())
+    assert left_behind(docker_client, name) == []
+    assert not (tmp_path / name).exists()
+
+
+def test_ctrl_c_leaves_nothing(workshop: Workshop, docker_client: DockerClient, tmp_path: Path) -> None:
+    """An interrupt while kind is at work removes what there is by then."""
+    name, process = _start_creating(workshop, tmp_path, docker_client)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=60)
+    assert left_behind(docker_client, name) == []
+    assert not (tmp_path / name).exists()
+
+
+def test_the_next_run_sweeps_what_a_killed_one_left(
+    workshop: Workshop, docker_client: DockerClient, tmp_path: Path
+) -> None:
+    """SIGKILL leaves a cluster behind; a sweep with another cache, knowing only the labels, removes it as well."""
+    name, process = _start_creating(workshop, tmp_path, docker_client)
+    process.kill()
+    process.wait(timeout=10)
+    assert left_behind(docker_client, name)
+    assert name in workshop.provider(tmp_path / "another-cache").sweep()
+    assert left_behind(docker_client, name) == []
+    assert not (tmp_path / name).exists()
+
+
+def test_a_dead_node_is_named_and_the_cluster_replaced(
+    workshop: Workshop, provider: KindProvider, handle: ClusterHandle, docker_client: DockerClient
+) -> None:
+    """A cluster that died mid-run says so, and asking for it again makes it anew."""
+    docker_client.containers.get(handle.nodes[0]).kill()
+    assert f"node container '{handle.nodes[0]}' is exited" in provider.diagnose(handle)
+    made = provider.create(handle.name, SPEC)
+    assert not made.reused
+    assert provider.diagnose(made) == ""
+
+
+def test_nodes_are_what_was_declared(workshop: Workshop, tmp_path: Path, docker_client: DockerClient) -> None:
+    """A worker with a label and a published port; removed afterwards with everything."""
+    worker = NodeSpec("worker", port_mappings=(PortMapping(30080),), labels={"tier": "scoring"})
+    spec = ClusterSpec("1.34", (NodeSpec(), worker))
+    with CleanupStack() as stack:
+        provider = workshop.provider(tmp_path, cleanup=stack)
+        name = provider.name_for(spec)
+        made = provider.create(name, spec)
+        with closing(made.api_client()) as api:
+            nodes = {item.metadata.name: item.metadata.labels for item in kube.CoreV1Api(api).list_node().items}
+        assert nodes[f"{name}-worker"]["tier"] == "scoring"
+        assert docker_client.containers.get(f"{name}-worker").ports["30080/tcp"]
+    assert left_behind(docker_client, name) == []
+
+
+def test_a_cluster_that_never_becomes_ready_says_why(
+    workshop: Workshop, tmp_path: Path, docker_client: DockerClient
+) -> None:
+    """Without a pod network no node gets Ready: the error carries the node's own words."""
+    provider = workshop.provider(tmp_path, create_timeout_s=60.0)
+    spec = ClusterSpec("1.34", extra_config={"networking": {"disableDefaultCNI": True}})
+    name = provider.name_for(spec)
+    with pytest.raises(ClusterNotReadyError, match="is not Ready(?s:.*)the node logs are in"):
+        provider.create(name, spec)
+    assert left_behind(docker_client, name) == []
+
+
+_CREATE = """
+import sys
+from pathlib import Path
+from harness.engine.engine import Engine
+from test_cluster_kind import SPEC, Workshop
+from harness.cleanup import CleanupStack
+host, version, kind, kubectl, image, state = sys.argv[1:]
+with CleanupStack() as cleanup:
+    provider = Workshop(Engine(host, version, False), Path(kind), Path(kubectl), image).provider(
+        Path(state), cleanup=cleanup
+    )
+    name = provider.name_for(SPEC)
+    print(name, flush=True)
+    provider.create(name, SPEC)
+"""
+
+
+def _start_creating(workshop: Workshop, state: Path, client: DockerClient) -> tuple[str, subprocess.Popen[str]]:
+    """Start another process that creates a cluster; return once there is a node of it."""
+    engine = workshop.engine
+    argv = [engine.docker_host, engine.version, str(workshop.kind), str(workshop.kubectl), workshop.node_image]
+    process = subprocess.Popen(
+        [sys.executable, "-c", _CREATE, *argv, str(state)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    )
+    with process.stdout or contextlib.nullcontext() as stdout:
+        name = str(stdout.readline() if stdout else "").strip()
+    wait_until(f"see a node of '{name}'", lambda: node_containers(client, name), timeout_s=60)
+    return name, process
+
+
+def _ticks(pid: int) -> int:
+    from harness.naming import process_start_ticks
+
+    return process_start_ticks(pid) or 0
