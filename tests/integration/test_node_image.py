@@ -1,0 +1,81 @@
+"""The node image as supply makes it: what kind and the cluster room find in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import docker
+import docker.errors
+import pytest
+
+from harness.naming import LABEL_ARTIFACT, LABEL_OWNER, LABEL_RECIPE
+from harness.supply.pins import Pins, host_arch
+from harness.supply.recipe import Recipe, Recipes
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    """The node image's recipe."""
+    return Recipes(Pins.load(), host_arch()).get("node-1.34")
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[docker.DockerClient]:
+    """The engine the environment names."""
+    try:
+        client = docker.from_env()
+        client.ping()
+    except docker.errors.DockerException as error:
+        pytest.skip(f"no Docker engine answers: {error}")
+    with closing(client):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def image(client: docker.DockerClient, recipe: Recipe) -> str:
+    """The built image; building it takes minutes and is supply's test."""
+    try:
+        client.images.get(recipe.reference)
+    except docker.errors.ImageNotFound:
+        pytest.skip(f"{recipe.reference} has not been built")
+    return recipe.reference
+
+
+def _shell(client: docker.DockerClient, image: str, script: str) -> str:
+    return client.containers.run(
+        image, entrypoint=["sh", "-ec"], command=[script], remove=True, privileged=True, volumes=["/var/lib/containerd"]
+    ).decode()
+
+
+def test_labels_name_the_recipe_and_no_owner(client: docker.DockerClient, image: str, recipe: Recipe) -> None:
+    """Supply recognises the image; a sweep of dead runs does not take it for theirs."""
+    labels = client.images.get(image).labels
+    assert labels[LABEL_RECIPE] == recipe.digest
+    assert labels[LABEL_ARTIFACT] == recipe.name
+    assert LABEL_OWNER not in labels
+
+
+def test_it_says_its_kubernetes_version(client: docker.DockerClient, image: str, recipe: Recipe) -> None:
+    """What kind reads and what the kubelet answers are the pinned version."""
+    said = _shell(client, image, "cat /kind/version; echo; kubelet --version")
+    assert said.split() == [recipe.version, "Kubernetes", recipe.version]
+
+
+def test_every_image_kubeadm_wants_is_there_unpacked(client: docker.DockerClient, image: str) -> None:
+    """A node finds them without a registry, and has snapshots instead of packed layers."""
+    listed = _shell(
+        client,
+        image,
+        "containerd >/dev/null 2>&1 & until ctr version >/dev/null 2>&1; do sleep 0.2; done; "
+        "ctr -n k8s.io images ls -q; echo --; kubeadm config images list --kubernetes-version $(cat /kind/version); "
+        "echo --; ctr -n k8s.io snapshots ls | wc -l",
+    )
+    present, wanted, snapshots = (part.split() for part in listed.split("--"))
+    assert set(wanted) <= set(present)
+    assert int(snapshots[0]) > len(set(wanted)) / 2
+
+
+def test_no_placeholder_is_left(client: docker.DockerClient, image: str) -> None:
+    """Every @NAME@ of the node's files has its value."""
+    assert _shell(client, image, "grep -rE '@[A-Z_]+@' /etc/containerd /kind/manifests /kind/version || true") == ""
