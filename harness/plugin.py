@@ -67,9 +67,6 @@ def pytest_configure(config: pytest.Config) -> None:
     from harness.settings.values import known_kubernetes_versions
 
     config.addinivalue_line("markers", "scenario: a whole voyage: real cluster, real deployment, real score")
-    # Loaded before Seatrial, its options stand; its fixture would start a cluster of its own kind.
-    for name in options.PYTEST_KIND_PLUGINS:
-        config.pluginmanager.unregister(name=name)
     try:
         config.stash[SETTINGS] = resolve(Sources.from_pytest(config), kubernetes_versions=known_kubernetes_versions())
     except SettingsError as error:
@@ -234,7 +231,7 @@ def fixed_namespace(site: Site) -> Iterator[Callable[[str], str]]:
 
 @pytest.fixture
 def turn_with_namespace(site: Site) -> Iterator[Callable[[str], str]]:
-    """Have the name of a namespace to oneself, for a deployment that makes it: ``turn_with_namespace("test-ml-app")``."""
+    """Have a namespace's name to oneself, for a deployment that makes it: ``turn_with_namespace("test-ml-app")``."""
     with ExitStack() as stack:
         yield lambda name: stack.enter_context(site.turn_with_namespace(name))
 
