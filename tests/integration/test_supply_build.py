@@ -26,8 +26,6 @@ from harness.wait import wait_until
 # The built-in println needs next to nothing of the standard library, so that a cold build stays short; it writes to
 # standard error.
 HELLO = 'package main\n\nfunc main() { println("hello from", version) }\n\nvar version = "nowhere"\n'
-    'package main\n\nimport "fmt"\n\nfunc main() { fmt.Println("hello from", version) }\n\nvar version = "nowhere"\n'
-)
 
 # What a second process does; argv: cache directory, recipes directory.
 _GET = """
