@@ -340,7 +340,7 @@ _PROBLEMS = (
     ("values", re.compile(r"cannot load (?P<file>values\.ya?ml):(?:.*?line (?P<line>\d+))?")),
     ("malformed", re.compile(r"validation: chart\.metadata\.\w+")),
     ("values", re.compile(r"values don't meet the specifications of the schema")),
-    ("values", re.compile(r"failed to parse (?P<file>[^:\n]+): .*?(?:line (?P<line>\d+))?")),
+    ("values", re.compile(r"failed to parse (?P<file>[^:\n]+):(?:.*?line (?P<line>\d+))?")),
     ("values", re.compile(r"failed parsing --set")),
     ("values", re.compile(r"open (?P<file>\S+\.ya?ml): no such file or directory")),
     ("values", re.compile(r"execution error at \((?P<file>[^:)]+):(?P<line>\d+)(?::\d+)?\): (?=.)")),

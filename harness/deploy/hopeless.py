@@ -273,7 +273,7 @@ def _crashes(look: _Container, patience: Patience) -> Iterator[Finding]:
     # A container that waits for its restart has ended once more than it was restarted.
     if look.waiting.get("reason") in {"CrashLoopBackOff", "RunContainerError"}:
         crashes = int(look.status.get("restartCount", 0)) + 1
-    if not ended or look.status.get("ready") or _is_done_init(look):
+    if not ended or _is_done_init(look):
         return
     killed, _ = look.count(_killed_by_probe)
     if killed:
@@ -288,7 +288,8 @@ def _crashes(look: _Container, patience: Patience) -> Iterator[Finding]:
         "StartError": "correct the container's command",
     }.get(told, "see the container's log")
     waits = look.waiting.get("reason") in {"CrashLoopBackOff", "RunContainerError"}
-    # Only a container that Kubernetes itself holds back counts: one that was just restarted may work this time.
+    # Only a container that Kubernetes itself holds back counts: one that was just restarted, and without a readiness
+    # probe is ready again for a moment, may work this time.
     final = waits and crashes > patience.restarts
     yield look.finding(told, seen, 0.0 if final else AT_DEADLINE, hint, log=True)
 
@@ -318,8 +319,7 @@ def _liveness(look: _Container) -> Iterator[Finding]:
 
 
 def _readiness(look: _Container, patience: Patience) -> Iterator[Finding]:
-    running = look.status.get("state", {}).get("running")
-    if not running or look.status.get("ready") or look.status.get("started") is False:
+    if "running" not in look.status.get("state", {}) or look.status.get("ready") or look.status.get("started") is False:
         return
     failures, message = look.count(
         lambda event: event.get("reason") == "Unhealthy" and event.get("message", "").startswith("Readiness")

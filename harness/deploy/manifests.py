@@ -444,9 +444,9 @@ class ManifestDeployer:
         *,
         server_side: bool,
     ) -> list[tuple[Document, str]]:
+        bodies = _placed([item.body for item in batch], namespace)
         command = self._handle.kubectl_command(
-            *kubectl.apply(namespace=namespace, server_side=server_side),
-            stdin=_as_list([item.body for item in batch]),
+            *kubectl.apply(namespace=_flag(bodies, namespace), server_side=server_side), stdin=_as_list(bodies)
         )
         outcome = self._runner.run(command)
         applied = _matched(batch, kubectl.parse_applied(outcome.stdout))
@@ -480,9 +480,10 @@ class ManifestDeployer:
         raise error
 
     def _delete(self, bodies: Sequence[Mapping[str, Any]], namespace: str, limit_s: float) -> None:
+        placed = _placed(list(reversed(bodies)), namespace)
         command = self._handle.kubectl_command(
-            *kubectl.delete_documents(timeout_s=limit_s, namespace=namespace),
-            stdin=_as_list(list(reversed(bodies))),
+            *kubectl.delete_documents(timeout_s=limit_s, namespace=_flag(placed, namespace)),
+            stdin=_as_list(placed),
             timeout_s=limit_s + 10,
         )
         outcome = self._runner.run(command)
@@ -517,6 +518,27 @@ _HINTS = {
 
 def _as_list(bodies: Sequence[Mapping[str, Any]]) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": bodies})
+
+
+def _placed(bodies: Sequence[Mapping[str, Any]], namespace: str) -> list[Mapping[str, Any]]:
+    """Say outright where documents that name no namespace go, if others of them do.
+
+    kubectl's --namespace does it better, knowing every kind's scope, but refuses documents that name another one.
+    """
+    if not any(body["metadata"].get("namespace") for body in bodies):
+        return list(bodies)
+    refs = Manifest(tuple(Document(body, "", 0) for body in bodies)).refs(namespace)
+    scopes = {(ref.kind, ref.name): ref.namespace for ref in refs}
+    return [
+        {**body, "metadata": {**body["metadata"], "namespace": scopes[body["kind"], body["metadata"]["name"]]}}
+        if scopes[body["kind"], body["metadata"]["name"]] and not body["metadata"].get("namespace")
+        else body
+        for body in bodies
+    ]
+
+
+def _flag(bodies: Sequence[Mapping[str, Any]], namespace: str) -> str:
+    return "" if any(body["metadata"].get("namespace") for body in bodies) else namespace
 
 
 def _is_established(definition: Any) -> bool:

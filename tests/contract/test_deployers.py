@@ -106,9 +106,9 @@ def test_close_deletes_what_is_still_there(
 def test_a_hopeless_image_name_ends_the_wait_with_the_reason(way: Way, namespace: str) -> None:
     """No registry knows an image of that name: the error names the reason, the pod and the image."""
     with pytest.raises(RolloutError) as caught:
-        way.deploy("Example/app:1")
+        way.deploy("example//app:1")
     assert caught.value.reason == "InvalidImageName"
-    assert "Example/app:1" in str(caught.value)
+    assert "example//app:1" in str(caught.value)
 
 
 def test_a_refusal_is_a_deploy_error(

@@ -64,7 +64,7 @@ def test_the_scoring_service_comes_up_from_one_file_and_goes_away_again(
 
 
 def test_applying_again_changes_nothing(manifests: ManifestDeployer, namespace: str) -> None:
-    """kubectl's own words for what it did are kept."""
+    """The words of kubectl for what it did are kept."""
     source = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "same"}, "data": {"a": "1"}}]
     manifests.apply(source, namespace=namespace)
     assert manifests.apply(source, namespace=namespace).details["actions"] == ("unchanged",)

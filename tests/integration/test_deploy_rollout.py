@@ -153,7 +153,7 @@ def test_what_is_not_deleted_is_named_with_what_holds_it(
     ref = ResourceRef("ConfigMap", "held", namespace)
     try:
         kubectl.run("delete", "configmap/held", "--namespace", namespace, "--wait=false").check()
-        with pytest.raises(WaitTimeoutError, match="finalizer 'seatrial.dev/hold'"):
+        with pytest.raises(WaitTimeoutError, match=r"finalizer 'seatrial.dev/hold'"):
             wait_for_deletion(cluster, [ref], 0.5)
     finally:
         patch = '{"metadata": {"finalizers": null}}'

@@ -1,0 +1,250 @@
+"""Helm's arguments and output."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.commands import helm
+from harness.commands.helm import ChartProblem, Dialect, Values
+
+NONE = Values()
+CHART = Path("charts/app")
+
+
+@pytest.mark.parametrize(
+    ("args", "typed"),
+    [
+        pytest.param(
+            helm.install("r", CHART, namespace="n", values=NONE, dialect=Dialect(3), timeout_s=60),
+            "install r charts/app --namespace=n --timeout=60s --output=json",
+            id="install",
+        ),
+        pytest.param(
+            helm.install("r", CHART, namespace="n", values=NONE, dialect=Dialect(4), timeout_s=60),
+            "install r charts/app --namespace=n --timeout=60s --output=json --wait=hookOnly",
+            id="install with Helm 4",
+        ),
+        pytest.param(
+            helm.install(
+                "r",
+                CHART,
+                namespace="n",
+                values=NONE,
+                dialect=Dialect(),
+                timeout_s=60,
+                create_namespace=True,
+                dry_run=True,
+                labels={"seatrial.dev/run": "1f2e", "a": "b"},
+            ),
+            "install r charts/app --namespace=n --create-namespace --labels=seatrial.dev/run=1f2e,a=b --timeout=60s "
+            "--output=json --dry-run=server",
+            id="dry run, labelled",
+        ),
+        pytest.param(
+            helm.upgrade("r", CHART, namespace="n", values=NONE, dialect=Dialect(), timeout_s=1.5, reuse_values=True),
+            "upgrade r charts/app --namespace=n --reuse-values --timeout=1.5s --output=json",
+            id="upgrade",
+        ),
+        pytest.param(
+            helm.rollback("r", 2, namespace="n", dialect=Dialect(), timeout_s=60),
+            "rollback r 2 --namespace=n --timeout=60s",
+            id="rollback",
+        ),
+        pytest.param(
+            helm.uninstall("r", namespace="n", timeout_s=60),
+            "uninstall r --namespace=n --ignore-not-found --cascade=foreground --timeout=60s",
+            id="uninstall",
+        ),
+        pytest.param(helm.lint(CHART, values=NONE, strict=True), "lint charts/app --strict", id="lint"),
+        pytest.param(
+            helm.template("r", CHART, namespace="n", values=NONE), "template r charts/app --namespace=n", id="template"
+        ),
+        pytest.param(helm.list_releases(), "list --all --output=json", id="list"),
+        pytest.param(
+            helm.list_releases(namespace="n", all_namespaces=True),
+            "list --all --all-namespaces --output=json",
+            id="all",
+        ),
+        pytest.param(
+            helm.get_values("r", namespace="n", all_values=True),
+            "get values r --namespace=n --revision=0 --all --output=json",
+            id="get values",
+        ),
+    ],
+)
+def test_arguments_are_those_a_person_would_type(args: tuple[str, ...], typed: str) -> None:
+    """Each builder gives exactly these arguments in this order."""
+    assert " ".join(args) == typed
+
+
+def test_values_go_by_file_stdin_and_flag_in_the_order_helm_merges_them() -> None:
+    """The mapping never touches the disk: it is JSON on standard input."""
+    values = Values(
+        files=(Path("a.yaml"),), inline={"app": {"replicas": 2}}, overrides={"x": True, "y": "a,b"}, strings={"z": "1"}
+    )
+    assert values.flags() == ("--values=a.yaml", "--values=-", "--set=x=true", r"--set=y=a\,b", "--set-string=z=1")
+    assert json.loads(values.stdin() or "") == {"app": {"replicas": 2}}
+    assert (NONE.flags(), NONE.stdin()) == ((), None)
+
+
+@pytest.mark.parametrize(("text", "major"), [("v3.20.2", 3), ("v3.20", 3), ("4.0.1\n", 4)])
+def test_the_dialect_follows_the_version(text: str, major: int) -> None:
+    """With or without the v, with or without a patch."""
+    assert Dialect.from_version(text) == Dialect(major)
+
+
+def test_a_version_that_is_none_is_refused() -> None:
+    """Rather than guessed."""
+    with pytest.raises(ValueError, match="not a Helm version"):
+        Dialect.from_version("latest")
+
+
+HINT = "\n\nUse --debug flag to render out invalid YAML"
+
+
+@pytest.mark.parametrize(
+    ("stderr", "problem", "file", "line"),
+    [
+        pytest.param('Error: path "./nope" not found', "missing", "./nope", 0, id="no such path"),
+        pytest.param("Error: Chart.yaml file is missing", "missing", "Chart.yaml", 0, id="no Chart.yaml"),
+        pytest.param(
+            "Error: non-absolute URLs should be in form of repo_name/path_to_chart, got: nope",
+            "missing",
+            "nope",
+            0,
+            id="a bare name",
+        ),
+        pytest.param(
+            "Error: INSTALLATION FAILED: cannot load Chart.yaml: error converting YAML to JSON: yaml: line 1: did not",
+            "malformed",
+            "Chart.yaml",
+            1,
+            id="Chart.yaml is no YAML",
+        ),
+        pytest.param(
+            "Error: validation: chart.metadata.version is required", "malformed", "", 0, id="Chart.yaml without version"
+        ),
+        pytest.param(
+            'Error: template: ok/templates/d.yaml:7:15: executing "ok/templates/d.yaml" at <.Values.nope.deep>: nil '
+            "pointer evaluating interface {}.deep" + HINT,
+            "template",
+            "ok/templates/d.yaml",
+            7,
+            id="a value of a value that is not there",
+        ),
+        pytest.param(
+            'Error: parse error at (ok/templates/d.yaml:7): function "nofn" not defined' + HINT,
+            "template",
+            "ok/templates/d.yaml",
+            7,
+            id="no such function",
+        ),
+        pytest.param(
+            "Error: YAML parse error on ok/templates/d.yaml: error converting YAML to JSON: yaml: line 7: found" + HINT,
+            "template",
+            "ok/templates/d.yaml",
+            7,
+            id="rendered to no YAML",
+        ),
+        pytest.param(
+            "Error: values don't meet the specifications of the schema(s) in the following chart(s):\nok:\n- at "
+            "'/replicas': got string, want integer\n",
+            "values",
+            "",
+            0,
+            id="against the schema",
+        ),
+        pytest.param(
+            'Error: template: ok/templates/d.yaml:4:18: executing "ok/templates/d.yaml" at <.Values.app.name>: can\'t '
+            "evaluate field name in type interface {}" + HINT,
+            "values",
+            "ok/templates/d.yaml",
+            4,
+            id="a text where a mapping is wanted",
+        ),
+        pytest.param(
+            "Error: execution error at (ok/templates/d.yaml:7:8): app.image is required" + HINT,
+            "values",
+            "ok/templates/d.yaml",
+            7,
+            id="a required value",
+        ),
+        pytest.param(
+            "Error: open nofile.yaml: no such file or directory", "values", "nofile.yaml", 0, id="no such file"
+        ),
+        pytest.param(
+            "Error: failed to parse v.yaml: error converting YAML to JSON: yaml: line 3: did not find",
+            "values",
+            "v.yaml",
+            3,
+            id="values that are no YAML",
+        ),
+        pytest.param('Error: failed parsing --set data: key "name" has no value', "values", "", 0, id="a bad --set"),
+        pytest.param(
+            "Error: An error occurred while checking for chart dependencies. You may need to run helm",
+            "dependency",
+            "",
+            0,
+            id="a missing dependency",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_chart_is_told_with_its_place(stderr: str, problem: str, file: str, line: int) -> None:
+    """As Helm 3.20 words it; Helm's hint about --debug is left out."""
+    found = helm.parse_chart_problem(stderr)
+    assert found is not None
+    assert (found.problem, found.file, found.line) == (problem, file, line)
+    assert "--debug" not in found.message
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        'Error: INSTALLATION FAILED: Service "refused" is invalid: spec.ports[0].port: Invalid value: 700000',
+        "Error: Kubernetes cluster unreachable: connection refused",
+    ],
+)
+def test_what_the_cluster_refuses_is_no_chart_problem(stderr: str) -> None:
+    """The two have different authors."""
+    assert helm.parse_chart_problem(stderr) is None
+
+
+def test_a_problem_knows_no_place_by_default() -> None:
+    """Empty file, line 0."""
+    assert ChartProblem("values", "m") == ChartProblem("values", "m", "", 0)
+
+
+def test_lint_messages_are_joined_over_their_lines() -> None:
+    """Errors and warnings, not information."""
+    stdout = (
+        "==> Linting bad\n[INFO] Chart.yaml: icon is recommended\n[ERROR] Chart.yaml: unable to parse YAML\n"
+        "\terror converting YAML\n[WARNING] x: y\n\n1 chart(s) linted, 1 chart(s) failed\n"
+    )
+    assert helm.parse_lint(stdout) == ("Chart.yaml: unable to parse YAML error converting YAML", "x: y")
+
+
+def test_releases_lists_and_histories_are_read_from_json() -> None:
+    """The fields that matter, with Helm's own names for states."""
+    release = {
+        "name": "r",
+        "namespace": "n",
+        "version": 2,
+        "info": {"status": "deployed", "notes": "hello\n"},
+        "manifest": "---\n",
+    }
+    report = helm.parse_release(json.dumps(release))
+    assert (report.name, report.namespace, report.revision, report.status, report.notes) == (
+        "r",
+        "n",
+        2,
+        "deployed",
+        "hello",
+    )
+    row = {"name": "r", "namespace": "n", "revision": "2", "status": "failed", "chart": "app-0.1.0"}
+    assert helm.parse_list(json.dumps([row]))[0].revision == 2
+    assert helm.parse_list("") == ()
+    step = {"revision": 1, "status": "superseded", "description": "Install complete"}
+    assert helm.parse_history(json.dumps([step]))[0].description == "Install complete"
