@@ -130,9 +130,19 @@ class NamespaceFactory:
 
     def _register(self, name: str) -> None:
         """Have the run's end wait until `name` is gone, unless the whole cluster goes."""
-        if not self._disposable and name not in self._registered:
-            self._registered.add(name)
-            self._cleanup.push(f"namespace '{name}' of cluster '{self._handle.name}'", partial(self.delete, name))
+        if self._disposable:
+            return
+        if not self._registered:
+            self._cleanup.push(f"namespaces of cluster '{self._handle.name}'", self._delete_all)
+        self._registered.add(name)
+
+    def _delete_all(self) -> None:
+        """Remove every namespace of this run: start all removals, then wait, so that they go side by side."""
+        with CleanupStack() as each:
+            for wait in (True, False):  # a stack runs backwards
+                for name in sorted(self._registered):
+                    each.push(f"namespace '{name}'", partial(self.delete, name, wait=wait))
+        self._registered.clear()
 
     def _make(self, name: str) -> None:
         metadata = client.V1ObjectMeta(name=name, labels=self._run.labels())

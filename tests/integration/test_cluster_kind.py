@@ -243,8 +243,9 @@ def test_a_fixed_namespace_is_made_anew_each_time(handle: ClusterHandle, tmp_pat
 
 
 def test_a_fixed_namespace_of_somebody_else_is_refused(handle: ClusterHandle, tmp_path: Path) -> None:
-    """What Seatrial did not make it does not remove."""
-    factory = NamespaceFactory(handle, run=Run.begin(), cleanup=CleanupStack(), lock_dir=tmp_path)
+    """What Seatrial did not make, in a cluster it did not make, it does not remove."""
+    theirs = replace(handle, provider="existing")
+    factory = NamespaceFactory(theirs, run=Run.begin(), cleanup=CleanupStack(), lock_dir=tmp_path)
     with pytest.raises(ClusterError, match="did not make it"), factory.fixed("kube-public"):
         pass
 
@@ -290,7 +291,7 @@ def test_a_port_in_use_fails_fast_and_leaves_nothing(
         ports = (PortMapping(30080, taken.getsockname()[1]),)
         spec = ClusterSpec("1.34", (NodeSpec(port_mappings=ports),))
         name = provider.name_for(spec)
-        with pytest.raises(ClusterError, match="address already in use(?s:.*)another host port") as caught:
+        with pytest.raises(ClusterError, match=r"address already in use(?s:.*)another host port") as caught:
             provider.create(name, spec)
     assert any(Path(str(caught.value.facts["node_logs"])).iterdir())
     assert left_behind(docker_client, name) == []
@@ -352,7 +353,7 @@ def test_a_cluster_that_never_becomes_ready_says_why(
     provider = workshop.provider(tmp_path, create_timeout_s=60.0)
     spec = ClusterSpec("1.34", extra_config={"networking": {"disableDefaultCNI": True}})
     name = provider.name_for(spec)
-    with pytest.raises(ClusterNotReadyError, match="is not Ready(?s:.*)the node logs are in"):
+    with pytest.raises(ClusterNotReadyError, match=r"is not Ready(?s:.*)the node logs are in"):
         provider.create(name, spec)
     assert left_behind(docker_client, name) == []
 

@@ -30,6 +30,7 @@ SETTINGS = ClusterSettings(
 
 
 def write(path: Path, *names: str, server: str = "https://127.0.0.1:1", cluster: str = "c") -> Path:
+    """Write a kubeconfig with contexts of these names."""
     contexts = [{"name": name, "context": {"cluster": cluster, "user": "u"}} for name in names]
     document = {
         "current-context": names[0] if names else "",
@@ -42,6 +43,7 @@ def write(path: Path, *names: str, server: str = "https://127.0.0.1:1", cluster:
 
 
 def create(tmp_path: Path, cleanup: CleanupStack | None = None, **changes: object) -> None:
+    """Create a handle with changed settings."""
     provider = ExistingProvider(
         kubectl_path=Path("/bin/kubectl"),
         cleanup=cleanup or CleanupStack(),

@@ -14,11 +14,13 @@ IMAGE = "seatrial/node:v1"
 
 
 def rendered(spec: ClusterSpec, **options: str) -> dict[str, Any]:
+    """Return the rendered document, parsed."""
     document: dict[str, Any] = yaml.safe_load(render(spec, IMAGE, **options))
     return document
 
 
 def kubeadm(document: dict[str, Any], kind: str = "ClusterConfiguration") -> dict[str, Any]:
+    """Return kubeadm's patch of that kind, empty without one."""
     patches = [yaml.safe_load(patch) for patch in document["kubeadmConfigPatches"]]
     return next((patch for patch in patches if patch["kind"] == kind), {})
 

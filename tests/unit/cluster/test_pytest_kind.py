@@ -24,16 +24,20 @@ class Provider:
         self.asked: list[Any] = []
 
     def create(self, name: str, spec: ClusterSpec) -> ClusterHandle:
+        """See the protocol."""
         self.asked.append(("create", name, spec))
         return ClusterHandle(name, "kind", self.kubeconfig, f"kind-{name}", Path("/bin/kubectl"))
 
     def delete(self, handle: ClusterHandle) -> None:
+        """See the protocol."""
         self.asked.append(("delete", handle.name))
 
     def diagnose(self, handle: ClusterHandle) -> str:
+        """See the protocol."""
         return ""
 
     def collect_logs(self, handle: ClusterHandle, directory: Path) -> tuple[Path, ...]:
+        """See the protocol."""
         return ()
 
 
@@ -41,16 +45,19 @@ class Provider:
 def forward(
     handle: ClusterHandle, target: str, *, namespace: str, remote_port: int, local_port: int | None = None
 ) -> Iterator[int]:
+    """Stand in for the access room."""
     assert (target, namespace, remote_port) == ("service/web", "shop", 80)
     yield local_port or 12345
 
 
 @pytest.fixture
 def provider(tmp_path: Path) -> Provider:
+    """A provider that makes handles only."""
     return Provider(tmp_path / "state" / "kubeconfig")
 
 
 def cluster(provider: Provider, **options: Any) -> SeatrialKindCluster:
+    """Return the class under test."""
     options.setdefault("load_image", lambda handle, image: None)
     return SeatrialKindCluster(
         "demo",

@@ -20,6 +20,7 @@ from harness.cluster.readiness import (
 
 
 def node(status: str | None, message: str = "") -> dict[str, Any]:
+    """A Node object with that Ready condition, none for ``None``."""
     conditions = [] if status is None else [{"type": "Ready", "status": status, "message": message}]
     return {"metadata": {"name": "n"}, "status": {"conditions": conditions}}
 

@@ -17,11 +17,13 @@ DEAD = "4194399.1"
 
 
 def record(**changes: object) -> ClusterRecord:
+    """A record of this machine's, with changes."""
     base = ClusterRecord("demo", "1f2e3d4c", host_identity(), "unix:///d.sock", "r", False, (), "ready", "/k")
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
 def alive() -> str:
+    """The owner label of this very process."""
     return Run.begin().labels()[LABEL_OWNER]
 
 
