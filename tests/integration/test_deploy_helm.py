@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ SCORE = CHARTS / "helm-ml-score-app"
 
 
 @pytest.fixture
-def values(namespace: str, score_image: ImageRef) -> Iterator[Values]:
+def values(namespace: str, score_image: ImageRef) -> Values:
     """The tutorial's values with the image at hand and a namespace of the chart's own."""
     return Values(inline={"app": {"image": score_image.content_tag, "namespace": f"{namespace}-app"}})
 

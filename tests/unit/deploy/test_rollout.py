@@ -152,7 +152,7 @@ def server() -> ScriptedServer:
     return server
 
 
-def test_a_finished_rollout_needs_no_watch(server: ScriptedServer) -> None:
+def test_a_finished_rollout_needs_no_watch(server: Any) -> None:
     """Two requests: discovery and the object."""
     server.lists[f"{ROOT}/deployments/app"] = [deployment(available=1)]
     assert wait_for_rollout(server, DEPLOYMENT, 5.0).ready == 1
@@ -170,14 +170,14 @@ def test_a_finished_rollout_needs_no_watch(server: ScriptedServer) -> None:
         pytest.param([[ProtocolError("dropped")]], id="after a dropped connection"),
     ],
 )
-def test_the_news_arrives(server: ScriptedServer, before: list[list[Any]]) -> None:
+def test_the_news_arrives(server: Any, before: list[list[Any]]) -> None:
     """Whatever happened to the watches before."""
     news = [{"type": "MODIFIED", "object": deployment(available=1)}]
     server.watches[f"{ROOT}/deployments"] = [*before, news]
     assert wait_for_rollout(server, DEPLOYMENT, 20.0).ready == 1
 
 
-def test_what_happened_between_two_watches_is_not_missed(server: ScriptedServer) -> None:
+def test_what_happened_between_two_watches_is_not_missed(server: Any) -> None:
     """The list is read again after a drop."""
     done = listing("Deployment", deployment(available=1))
     server.lists[f"{ROOT}/deployments"] = [listing("Deployment", deployment()), done]
@@ -185,7 +185,7 @@ def test_what_happened_between_two_watches_is_not_missed(server: ScriptedServer)
     assert wait_for_rollout(server, DEPLOYMENT, 20.0).ready == 1
 
 
-def test_a_hopeless_rollout_does_not_use_up_its_time(server: ScriptedServer) -> None:
+def test_a_hopeless_rollout_does_not_use_up_its_time(server: Any) -> None:
     """The pod's event arrives by watch; the error carries reason, progress and what the pod does."""
     container = {"name": "app", "image": "i", "state": {"waiting": {"reason": "InvalidImageName"}}}
     pod = {
@@ -199,14 +199,14 @@ def test_a_hopeless_rollout_does_not_use_up_its_time(server: ScriptedServer) -> 
     assert (caught.value.reason, caught.value.facts["pod"]) == ("InvalidImageName", "app-1-x")
 
 
-def test_at_the_deadline_the_error_says_how_far_it_got(server: ScriptedServer) -> None:
+def test_at_the_deadline_the_error_says_how_far_it_got(server: Any) -> None:
     """Nothing points to a failure: the reason is the time."""
     with pytest.raises(RolloutError, match="0 of 1 pods ready") as caught:
         wait_for_rollout(server, DEPLOYMENT, 0.5)
     assert caught.value.reason == "Timeout"
 
 
-def test_a_deployment_deleted_meanwhile_ends_the_wait(server: ScriptedServer) -> None:
+def test_a_deployment_deleted_meanwhile_ends_the_wait(server: Any) -> None:
     """It will not come back by waiting."""
     server.watches[f"{ROOT}/deployments"] = [[{"type": "DELETED", "object": deployment()}]]
     with pytest.raises(RolloutError) as caught:
@@ -214,14 +214,14 @@ def test_a_deployment_deleted_meanwhile_ends_the_wait(server: ScriptedServer) ->
     assert caught.value.reason == "Deleted"
 
 
-def test_a_list_that_may_not_be_read_is_told_at_once(server: ScriptedServer) -> None:
+def test_a_list_that_may_not_be_read_is_told_at_once(server: Any) -> None:
     """403 does not go away."""
     server.lists["/api/v1/namespaces/n/events"] = [{"status_code": 403, "message": "events is forbidden"}]
     with pytest.raises(DeployError, match="HTTP 403: events is forbidden"):
         wait_for_rollout(server, DEPLOYMENT, 600.0)
 
 
-def test_what_does_not_roll_out_cannot_be_waited_for(server: ScriptedServer) -> None:
+def test_what_does_not_roll_out_cannot_be_waited_for(server: Any) -> None:
     """The kinds that do are named."""
     with pytest.raises(DeployError, match="one of Deployment, StatefulSet, DaemonSet, Job"):
         wait_for_rollout(server, ResourceRef("Service", "app", "n"), 1.0)
@@ -242,7 +242,7 @@ def test_a_deployment_is_rolled_out_when_all_counts_agree(status: dict[str, Any]
     assert is_rolled_out(deployment(**{"available": 0, **status})) is done
 
 
-def test_deletion_is_seen_by_watch(server: ScriptedServer) -> None:
+def test_deletion_is_seen_by_watch(server: Any) -> None:
     """The object goes while it is watched; one that is not there needs no watch."""
     path = "/api/v1/namespaces/n/configmaps"
     body = {"kind": "ConfigMap", "metadata": {"name": "a", "uid": "c", "deletionTimestamp": "now"}}
@@ -252,7 +252,7 @@ def test_deletion_is_seen_by_watch(server: ScriptedServer) -> None:
     wait_for_deletion(server, [ResourceRef("ConfigMap", "a", "n"), ResourceRef("ConfigMap", "b", "n")], 20.0)
 
 
-def test_a_balancer_without_a_controller_is_told_so(server: ScriptedServer) -> None:
+def test_a_balancer_without_a_controller_is_told_so(server: Any) -> None:
     """No address and no event: the hint names the likely reason."""
     path = "/api/v1/namespaces/n/services"
     body = {"kind": "Service", "metadata": {"name": "lb", "uid": "s"}, "spec": {"type": "LoadBalancer"}}
