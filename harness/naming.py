@@ -57,10 +57,21 @@ class Run:
     started: int
 
     @classmethod
-    def begin(cls) -> Run:
-        """Describe the current process as an owner, with a fresh run id."""
+    def begin(cls, *, run_id: str | None = None, started: int | None = None) -> Run:
+        """Describe the current process as an owner.
+
+        Args:
+            run_id: the run it takes part in, a fresh one by default. Parallel workers share their controller's, and
+                are owners of their own: what one of them uses stays while it lives.
+            started: when that run began, now by default.
+        """
         pid = os.getpid()
-        return cls(secrets.token_hex(4), pid, process_start_ticks(pid) or 0, int(time.time()))
+        return cls(
+            run_id if run_id is not None else secrets.token_hex(4),
+            pid,
+            process_start_ticks(pid) or 0,
+            started if started is not None else int(time.time()),
+        )
 
     def labels(self) -> dict[str, str]:
         """The labels put on every container, network, image and Kubernetes object this run makes."""
@@ -79,7 +90,7 @@ def owner_host() -> str:
     to those with the same host name and the same pid namespace. The first pid namespace has the same number on every
     boot (PROC_PID_INIT_INO), so that what a run left before a restart of the host is still known as this host's.
     """
-    name = f"{platform.node()}/{os.readlink('/proc/self/ns/pid')}"
+    name = f"{platform.node()}/{Path('/proc/self/ns/pid').readlink()}"
     return hashlib.sha256(name.encode()).hexdigest()[:12]
 
 

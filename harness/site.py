@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -15,11 +16,12 @@ from harness.access.port_forward import port_forward
 from harness.assembly import Assembly
 from harness.cluster.namespace import NamespaceFactory
 from harness.cluster.provider import ClusterHandle
+from harness.commands.helm import Dialect
 from harness.deploy.deployer import ResourceRef
 from harness.deploy.helm import HelmDeployer
 from harness.deploy.kubectl import KubectlDeployer
 from harness.deploy.manifests import ManifestDeployer
-from harness.deploy.rollout import wait_for_load_balancer
+from harness.deploy.rollout import problem_in, wait_for_load_balancer
 from harness.images.reference import ImageRef
 
 
@@ -97,11 +99,13 @@ class Site:
     def helm(self) -> HelmDeployer:
         """Return what installs charts; close it to uninstall what it made."""
         assembly = self._assembly
+        helm = assembly.supply.program("helm")
         return HelmDeployer(
             self.handle,
             assembly.runner,
             assembly.settings.deploy,
-            helm=assembly.supply.program("helm").path,
+            helm=helm.path,
+            dialect=Dialect.from_version(helm.provenance.version),
             home=assembly.settings.supply.cache_dir / "helm",
             labels=assembly.run.labels(),
         )
@@ -109,12 +113,12 @@ class Site:
     # -- reaching
 
     @contextmanager
-    def port_forward(self, target: str, **options: Any) -> Iterator[Endpoint]:
+    def port_forward(self, target: str, *, namespace: str, **options: Any) -> Iterator[Endpoint]:
         """Forward a local port while the block runs; see :func:`harness.access.port_forward.port_forward`."""
         with ExitStack() as stack:
             with self._assembly.progress("access").step(f"forward a port to {target}"):
-                endpoint = stack.enter_context(port_forward(self.handle, target, **options))
-            yield endpoint
+                endpoint = stack.enter_context(port_forward(self.handle, target, namespace=namespace, **options))
+            yield self._watched(endpoint, namespace)
 
     def load_balancer(self, service: str, *, namespace: str, port: int | str | None = None) -> Endpoint:
         """Return the balancer's address of a Service once it has one; kind clusters get a balancer when first asked."""
@@ -123,12 +127,20 @@ class Site:
             assembly.load_balancer.ensure(self.handle)
             ref = ResourceRef("Service", service, namespace)
             wait_for_load_balancer(self.handle, ref, assembly.settings.deploy.rollout_timeout_s)
-            return load_balancer(self.handle, service, namespace=namespace, port=port)
+            return self._watched(load_balancer(self.handle, service, namespace=namespace, port=port), namespace)
 
     def node_port(self, service: str, *, namespace: str, port: int | str | None = None) -> Endpoint:
         """Return the address of a NodePort Service; see :func:`harness.access.node_port.node_port`."""
-        return node_port(self.handle, service, namespace=namespace, port=port)
+        return self._watched(node_port(self.handle, service, namespace=namespace, port=port), namespace)
 
     def api_proxy(self, service: str, *, namespace: str, port: int | str | None = None) -> Endpoint:
         """Return the address of a Service behind the API server's proxy."""
-        return api_proxy(self.handle, service, namespace=namespace, port=port)
+        return self._watched(api_proxy(self.handle, service, namespace=namespace, port=port), namespace)
+
+    def _watched(self, endpoint: Endpoint, namespace: str) -> Endpoint:
+        """Return `endpoint`, able to say that waiting for it is of no use.
+
+        A container without a readiness probe counts as ready the moment it starts: a rollout may succeed, and the
+        service crash right after.
+        """
+        return replace(endpoint, hopeless=lambda: problem_in(self.handle, namespace))

@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from harness.errors import AccessError
+from harness.errors import AccessError, SeatrialError
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def _nothing_to_say() -> str:
     return ""
+
+
+def _not_hopeless() -> SeatrialError | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Endpoint:
         secrets: values masked when a request is shown.
         diagnose: says what the way to the service last saw going wrong (a port-forward knows that the pod refused the
             connection, its client only sees a closed one); an empty string when there is nothing to say.
+        hopeless: says why waiting for an answer is of no use (what serves has crashed); ``None`` while it may be.
     """
 
     url: str
@@ -38,6 +43,7 @@ class Endpoint:
     cert: tuple[Path, Path] | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
     diagnose: Callable[[], str] = field(default=_nothing_to_say, repr=False, compare=False)
+    hopeless: Callable[[], SeatrialError | None] = field(default=_not_hopeless, repr=False, compare=False)
 
     @classmethod
     def from_url(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -186,6 +187,4 @@ def _reason(error: Exception) -> str:
 
 
 def _forget(private: Path) -> None:
-    private.unlink(missing_ok=True)
-    if private.parent.is_dir() and not any(private.parent.iterdir()):
-        private.parent.rmdir()
+    shutil.rmtree(private.parent, ignore_errors=True)

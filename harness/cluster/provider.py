@@ -97,8 +97,12 @@ class ClusterHandle:
     kubernetes: str = ""
 
     def environment(self) -> dict[str, str | None]:
-        """Variables that point kubectl and helm at this cluster, per command: ``os.environ`` is never changed."""
-        return {"KUBECONFIG": str(self.kubeconfig)}
+        """Variables that point kubectl and helm at this cluster, per command: ``os.environ`` is never changed.
+
+        Their discovery caches go beside the kubeconfig: the user's ``~/.kube`` stays as it is, and what another cluster
+        once said at the same address is not believed.
+        """
+        return {"KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": str(self.kubeconfig.parent / "cache")}
 
     def kubectl_command(self, *args: str, timeout_s: float = DEFAULT_TIMEOUT_S, stdin: str | None = None) -> Command:
         """Return a kubectl command against this cluster; `args` come from :mod:`harness.commands.kubectl`."""

@@ -117,6 +117,17 @@ def rollout_problem(
         return wait.problem(_selector(workload))
 
 
+def problem_in(cluster: ClusterHandle, namespace: str) -> RolloutError | None:
+    """Look once at every Deployment of a namespace and return the first problem; see :func:`rollout_problem`."""
+    with reading(cluster) as reader:
+        listed = reader.get(f"/apis/apps/v1/namespaces/{namespace}/deployments")
+    for body in listed["items"]:
+        problem = rollout_problem(cluster, ResourceRef("Deployment", body["metadata"]["name"], namespace, "apps/v1"))
+        if problem is not None:
+            return problem
+    return None
+
+
 def _qualified(ref: ResourceRef) -> ResourceRef:
     if ref.kind not in WORKLOADS:
         raise DeployError(

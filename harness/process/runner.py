@@ -100,7 +100,7 @@ class SubprocessRunner:
         self._lock = threading.Lock()
 
     def interrupt(self) -> None:
-        """Stop every program that a :meth:`run` of another thread waits for, as Ctrl-C stops that of the main thread."""
+        """Stop every program that a :meth:`run` of another thread waits for, as Ctrl-C does in the main thread."""
         with self._lock:
             running = list(self._running)
         for process in running:

@@ -17,6 +17,8 @@ NOT_READY_STATUSES = frozenset({502, 503, 504})
 # Pauses double from 50 ms to 1 s: an endpoint that is about to answer is found quickly, a dead one is not hammered.
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
+# Looking at what serves takes some requests to the API server: not more often than an endpoint usually needs to start.
+HOPELESS_INTERVAL_S = 1.0
 
 
 def wait_until_answers(
@@ -35,6 +37,7 @@ def wait_until_answers(
 
     Raises:
         EndpointNotReadyError: nothing answered in time; it says what was seen last, after how long and how often.
+        SeatrialError: what the endpoint's ``hopeless`` says: what serves has crashed and will not answer.
         AccessError: no attempt can ever succeed; raised by the first one.
     """
     deadline = Deadline(timeout_s, clock)
@@ -46,7 +49,14 @@ def wait_until_answers(
         sleep=clock.sleep,
     )
 
+    looked_at = clock.now()
+
     def attempt() -> ScoreResponse:
+        nonlocal looked_at
+        if clock.now() - looked_at >= HOPELESS_INTERVAL_S:
+            if (error := request.endpoint.hopeless()) is not None:
+                raise error
+            looked_at = clock.now()
         return transport.send(request.with_timeout(min(request.timeout_s, max(deadline.remaining_s(), FIRST_PAUSE_S))))
 
     try:
