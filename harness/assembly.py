@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -30,17 +29,17 @@ from harness.engine.managed import ManagedEngine
 from harness.engine.sweep import sweep
 from harness.errors import ImageError
 from harness.evidence.directory import RunDirectory
-from harness.evidence.model import ChosenSetting, Phase
+from harness.evidence.model import Phase
 from harness.evidence.progress import RecordedProgress
 from harness.evidence.recorder import Recorder
-from harness.evidence.session import EvidenceSession
+from harness.evidence.session import EvidenceSession, chosen_settings
 from harness.evidence.transport import RecordedTransport
 from harness.images.build import BuildRequest, ImageBuilder
 from harness.images.container import ContainerSpec, RunningContainer, running_container
 from harness.images.load import load_image
 from harness.images.push import image_in_engine, push
 from harness.images.reference import ImageRef
-from harness.naming import Run
+from harness.naming import Run, dns_label
 from harness.outside.registry import LocalRegistry
 from harness.process.runner import SubprocessRunner
 from harness.progress import LiveProgress, Progress
@@ -49,8 +48,6 @@ from harness.scoring.request import ScoreRequest
 from harness.scoring.response import ScoreResponse
 from harness.scoring.transport import RequestsTransport
 from harness.settings.model import Settings
-from harness.settings.options import OPTIONS
-from harness.settings.resolve import shown_value
 from harness.supply.artifact import Image
 from harness.supply.assembly import make_supply
 from harness.supply.builders.image import DockerfileBuilder
@@ -68,12 +65,21 @@ class Assembly:
         settings: the resolved settings.
         environ: the process's environment, for Docker's own variables and PATH.
         stream: where progress is shown.
+        run: the run this is, a fresh one by default.
         worker: the parallel worker's name, empty for the controller.
     """
 
-    def __init__(self, settings: Settings, *, environ: Mapping[str, str], stream: TextIO, worker: str = "") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        environ: Mapping[str, str],
+        stream: TextIO,
+        run: Run | None = None,
+        worker: str = "",
+    ) -> None:
         self.settings = settings
-        self.run = Run.begin()
+        self.run = run or Run.begin()
         self.recorder = Recorder(self.run, worker=worker)
         self.runner = SubprocessRunner(self.recorder.on_outcome)
         self.cleanup = CleanupStack()
@@ -359,7 +365,7 @@ class Assembly:
         return LocalRegistry.start(self.engine, image=image, name=name, network=network, labels=labels)
 
     def _start_registry(self) -> LocalRegistry:
-        name = f"seatrial-{self.run.run_id}-registry"
+        name = dns_label("seatrial", self.run.run_id, self._worker, "registry")
         image = self.supply.image("registry").reference
         with self.progress("images").step(f"start registry '{name}'"):
             registry = LocalRegistry.start(self.engine, image=image, name=name, labels=self.run.labels())
@@ -368,15 +374,10 @@ class Assembly:
 
     def _begin_evidence(self) -> EvidenceSession:
         settings = self.settings.evidence
-        self.recorder.settings(
-            {
-                one.name: ChosenSetting(shown_value(one, self.settings), self.settings.origins[one.name])
-                for one in OPTIONS
-            }
-        )
+        self.recorder.settings(chosen_settings(self.settings))
         return EvidenceSession(
             self.recorder,
-            replace(RunDirectory.create(settings.directory, self.run), worker=self._worker),
+            RunDirectory.of_run(settings.directory, self.run, worker=self._worker).create(),
             runner=SubprocessRunner(),
             diagnose=lambda handle: self.provider.diagnose(handle),
             log_tail_lines=settings.log_tail_lines,

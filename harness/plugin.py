@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import SettingsError
+from harness.naming import Run
 from harness.settings import options
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from harness.deploy.kubectl import KubectlDeployer
     from harness.deploy.manifests import ManifestDeployer
     from harness.engine.engine import Engine
+    from harness.evidence.recorder import Recorder
     from harness.evidence.session import EvidenceSession
     from harness.images.container import ContainerSpec, RunningContainer
     from harness.images.reference import ImageRef
@@ -43,7 +45,12 @@ if TYPE_CHECKING:
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 EVIDENCE: pytest.StashKey[EvidenceSession] = pytest.StashKey()
+# Of a controller of parallel workers: it runs no test, so it has no session fixtures.
+WORKERS: pytest.StashKey[Recorder] = pytest.StashKey()
 TERMINAL: pytest.StashKey[int] = pytest.StashKey()
+
+# What a controller of parallel workers tells each: which run it takes part in.
+WORKER_RUN = "seatrial_run"
 
 
 # -- hooks
@@ -85,6 +92,18 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return header_lines(config.stash[SETTINGS])
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Have the parallel workers of pytest-xdist take part in one run: they share its clusters and its evidence."""
+    from harness.evidence.recorder import Recorder
+
+    stash = node.config.stash
+    if WORKERS not in stash:
+        stash[WORKERS] = Recorder(Run.begin())
+    recorder = stash[WORKERS]
+    node.workerinput[WORKER_RUN] = {"run_id": recorder.run.run_id, "started": recorder.run.started}
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """Have evidence collected for a test that failed, before its fixtures are torn down."""
@@ -97,10 +116,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say where the time went and where the evidence is."""
-    if (evidence := config.stash.get(EVIDENCE, None)) is not None:
+    if lines := _summary(config):
         terminalreporter.section("seatrial")
-        for line in evidence.summary():
+        for line in lines:
             terminalreporter.write_line(line)
+
+
+def _summary(config: pytest.Config) -> list[str]:
+    if (evidence := config.stash.get(EVIDENCE, None)) is not None:
+        return evidence.summary()
+    if (recorder := config.stash.get(WORKERS, None)) is not None:
+        from harness.evidence.session import finish_workers
+
+        return finish_workers(recorder, config.stash[SETTINGS])
+    return []
 
 
 # -- the run
@@ -112,12 +141,14 @@ def seatrial(request: pytest.FixtureRequest) -> Iterator[Assembly]:
     from harness.assembly import Assembly
 
     config = request.config
+    worker = getattr(config, "workerinput", {})
     with _terminated_like_ctrl_c(), open(config.stash[TERMINAL], "w", closefd=False, encoding="utf-8") as stream:
         assembly = Assembly(
             config.stash[SETTINGS],
             environ=dict(os.environ),
             stream=stream,
-            worker=getattr(config, "workerinput", {}).get("workerid", ""),
+            run=Run.begin(**worker.get(WORKER_RUN, {})),
+            worker=worker.get("workerid", ""),
         )
         with closing(assembly):
             config.stash[EVIDENCE] = assembly.evidence

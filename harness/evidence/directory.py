@@ -29,25 +29,30 @@ class RunDirectory:
     worker: str = ""
 
     @classmethod
-    def create(cls, parent: Path, run: Run) -> RunDirectory:
-        """Make the directory of `run` below `parent` and let ``latest`` point at it.
+    def of_run(cls, parent: Path, run: Run, *, worker: str = "") -> RunDirectory:
+        """Return the directory of `run` below `parent`, made or not; the same for all processes of the run."""
+        # UTC, so that directories of one host sort by age through a change of clocks.
+        timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(run.started))
+        return cls(parent / f"{timestamp}-{run.run_id}", worker)
+
+    def create(self) -> RunDirectory:
+        """Make the directory and, unless this is a parallel worker, let ``latest`` point at it.
 
         Raises:
             SeatrialError: it cannot be made.
         """
-        # UTC, so that directories of one host sort by age through a change of clocks.
-        timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(run.started))
-        path = parent / f"{timestamp}-{run.run_id}"
+        path = self.path
         try:
             path.mkdir(parents=True, exist_ok=True)
-            _point_latest_at(path)
+            if not self.worker:
+                _point_latest_at(path)
         except OSError as error:
             raise SeatrialError(
                 f"make the evidence directory '{path}'",
                 seen=f"{error.strerror or error}",
                 hint="name a directory that can be written with --evidence-dir",
             ) from error
-        return cls(path)
+        return self
 
     @property
     def record(self) -> Path:

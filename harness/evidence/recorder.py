@@ -59,6 +59,11 @@ class Recorder:
         self._failures: list[Failure] = []
         self._notes: list[str] = []
 
+    @property
+    def run(self) -> Run:
+        """The run that is recorded."""
+        return self._run
+
     @contextlib.contextmanager
     def step(self, name: str, *, phase: Phase) -> Iterator[None]:
         """Record the block as one step; commands and steps of the same thread inside it become its children."""

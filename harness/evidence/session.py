@@ -11,11 +11,14 @@ from harness.cluster.provider import ClusterHandle
 from harness.deploy.deployer import Release
 from harness.evidence.collect import cluster_collectors, collect
 from harness.evidence.directory import RunDirectory
-from harness.evidence.model import Failure
+from harness.evidence.model import ChosenSetting, Failure
 from harness.evidence.recorder import Recorder
 from harness.evidence.summary import summary_lines
 from harness.evidence.write_json import merge, write_json
 from harness.process.runner import Runner
+from harness.settings.model import Settings
+from harness.settings.options import OPTIONS
+from harness.settings.resolve import shown_value
 
 Diagnose = Callable[[ClusterHandle], str]
 
@@ -109,7 +112,26 @@ class EvidenceSession:
         write_json(self._recorder.evidence(), self._directory.record)
 
     def summary(self) -> list[str]:
-        """Write the final record, the parallel workers' included, and return the lines for the terminal."""
-        whole = merge(self._recorder.evidence(), self._directory.worker_records())
-        write_json(whole, self._directory.record)
-        return summary_lines(whole, self._directory.path)
+        """Write the final record and return the lines for the terminal."""
+        return finish(self._recorder, self._directory)
+
+
+def finish(recorder: Recorder, directory: RunDirectory) -> list[str]:
+    """Write the final record of a run, its parallel workers' records included, and return the terminal's lines."""
+    whole = merge(recorder.evidence(), directory.worker_records())
+    write_json(whole, directory.record)
+    return summary_lines(whole, directory.path)
+
+
+def finish_workers(recorder: Recorder, settings: Settings) -> list[str]:
+    """Do the same in a controller that ran no test itself; no lines when none of its workers left anything."""
+    directory = RunDirectory.of_run(settings.evidence.directory, recorder.run)
+    if not directory.path.is_dir():
+        return []
+    recorder.settings(chosen_settings(settings))
+    return finish(recorder, directory.create())
+
+
+def chosen_settings(settings: Settings) -> dict[str, ChosenSetting]:
+    """Return every setting as a user would write it, with where it came from."""
+    return {one.name: ChosenSetting(shown_value(one, settings), settings.origins[one.name]) for one in OPTIONS}
