@@ -26,6 +26,7 @@ from harness.cluster.containers import (
     create_network,
     describe_stopped,
     labelled_clusters,
+    let_creation_end,
     node_containers,
     remove_cluster,
 )
@@ -276,7 +277,7 @@ class KindProvider:
             with self._progress.step(f"create cluster '{plan.name}' ({_count(plan.nodes, 'node')})", usual_s=usual_s):
                 record = self._run_actions(client, plan, record)
         except BaseException as error:
-            logs = self._roll_back(client, plan.name, interrupted=not isinstance(error, Exception))
+            logs = self._roll_back(client, plan, interrupted=not isinstance(error, Exception))
             if isinstance(error, (SeatrialError, DockerException, ApiException, HTTPError)):
                 raise _creation_error(error, plan.name, logs) from error
             raise
@@ -321,11 +322,14 @@ class KindProvider:
         self._runner.run(command, on_line=_log.debug).check()
         kubeconfig_path.chmod(0o600)
 
-    def _roll_back(self, client: docker.DockerClient, name: str, *, interrupted: bool) -> Path | None:
+    def _roll_back(self, client: docker.DockerClient, plan: _Plan, *, interrupted: bool) -> Path | None:
         """Keep the node logs, remove the rest; return where the logs are."""
         logs: Path | None = None
+        name = plan.name
         directory = self._store.directory / ".logs" / f"{name}-{self._run.run_id}"
         try:
+            names, (image, *_) = kind_config.node_names(plan.document, name), kind_config.node_images(plan.document)
+            let_creation_end(client, name, names, image=image)
             logs = self._keep_logs(client, name, directory, interrupted=interrupted)
         except (SeatrialError, DockerException, OSError) as error:
             _log.warning("the node logs of cluster '%s' could not be kept: %s", name, error)

@@ -68,6 +68,17 @@ def count_nodes(document: str) -> int:
     return len(yaml.safe_load(document)["nodes"])
 
 
+def node_names(document: str, cluster: str) -> tuple[str, ...]:
+    """Return the names kind gives the nodes: CLUSTER-ROLE, and a number from the second of a role on."""
+    seen: dict[str, int] = {}
+    names = []
+    for node in yaml.safe_load(document)["nodes"]:
+        role = node["role"]
+        seen[role] = seen.get(role, 0) + 1
+        names.append(f"{cluster}-{role}{seen[role] if seen[role] > 1 else ''}")
+    return tuple(names)
+
+
 def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Return `base` with `extra` merged in: mappings deeply, lists appended, all else replaced."""
     merged = dict(base)

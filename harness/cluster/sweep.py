@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from filelock import Timeout
 
-from harness.cluster.containers import labelled_clusters, node_containers, remove_cluster
+from harness.cluster.containers import labelled_clusters, node_containers, orphans, remove_cluster
 from harness.cluster.record import LABEL_HOST, LABEL_RECORD, ClusterRecord, RecordStore, host_identity, owner_has_ended
 from harness.naming import LABEL_OWNER
 
@@ -43,6 +43,9 @@ def sweep(client: docker.DockerClient, store: RecordStore, *, docker_host: str) 
         record = store.load(name)
         if name not in labelled and (record is None or record.docker_host == docker_host):
             _forget_if_gone(client, store, name, here=here)
+    for name in orphans(client):
+        remove_cluster(client, name)
+        removed.append(name)
     return tuple(removed)
 
 

@@ -312,6 +312,7 @@ def test_the_next_run_sweeps_what_a_killed_one_left(
 ) -> None:
     """SIGKILL leaves a cluster behind; a sweep with another cache, knowing only the labels, removes it as well."""
     name, process = _start_creating(workshop, tmp_path, docker_client)
+    _wait_for_running_node(docker_client, name)
     process.kill()
     process.wait(timeout=10)
     assert left_behind(docker_client, name)
@@ -390,6 +391,13 @@ def _start_creating(workshop: Workshop, state: Path, client: DockerClient) -> tu
         name = str(stdout.readline() if stdout else "").strip()
     wait_until(f"see a node of '{name}'", lambda: node_containers(client, name), timeout_s=60)
     return name, process
+
+
+def _wait_for_running_node(client: DockerClient, name: str) -> None:
+    def states() -> set[str]:
+        return {node.state for node in node_containers(client, name)}
+
+    wait_until(f"see a node of '{name}' run", states, done=lambda found: "running" in found, timeout_s=60)
 
 
 def _ticks(pid: int) -> int:

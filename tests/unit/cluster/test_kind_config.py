@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.cluster.kind_config import count_nodes, merge, minor_version, node_images, render
+from harness.cluster.kind_config import count_nodes, merge, minor_version, node_images, node_names, render
 from harness.cluster.provider import ClusterSpec, NodeSpec, PortMapping
 
 IMAGE = "seatrial/node:v1"
@@ -117,6 +117,7 @@ def test_the_document_tells_its_images_and_nodes() -> None:
     document = render(ClusterSpec("1.34", (NodeSpec(), NodeSpec("worker", "b"), NodeSpec("worker"))), "a")
     assert node_images(document) == ("a", "b")
     assert count_nodes(document) == 3
+    assert node_names(document, "demo") == ("demo-control-plane", "demo-worker", "demo-worker2")
 
 
 @pytest.mark.parametrize(
