@@ -6,10 +6,12 @@ cluster starts no engine, and `seatrial supply list` asks nobody.
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -22,19 +24,21 @@ from harness.cluster.kind import KindProvider
 from harness.cluster.load_balancer import MetalLB
 from harness.cluster.provider import ClusterHandle, ClusterProvider, ClusterSpec
 from harness.cluster.pytest_kind import SeatrialKindCluster
-from harness.engine.cli import managed_engine
+from harness.cluster.record import RecordStore
+from harness.cluster.sweep import sweep as sweep_clusters
+from harness.engine.cli import disk_usage, managed_engine
 from harness.engine.engine import Engine
 from harness.engine.find import find_engine
 from harness.engine.managed import ManagedEngine
 from harness.engine.sweep import sweep
-from harness.errors import ImageError
+from harness.errors import EngineError, ImageError
 from harness.evidence.directory import RunDirectory
 from harness.evidence.model import Phase
 from harness.evidence.progress import RecordedProgress
 from harness.evidence.recorder import Recorder
 from harness.evidence.session import EvidenceSession, chosen_settings
 from harness.evidence.transport import RecordedTransport
-from harness.images.build import BuildRequest, ImageBuilder
+from harness.images.build import BuildRequest, ImageBuilder, prune_built
 from harness.images.container import ContainerSpec, RunningContainer, running_container
 from harness.images.load import load_image
 from harness.images.push import image_in_engine, push
@@ -53,6 +57,7 @@ from harness.supply.assembly import make_supply
 from harness.supply.builders.image import DockerfileBuilder
 from harness.supply.builders.node import NodeBuilder
 from harness.supply.builders.rootfs import RootfsBuilder
+from harness.supply.inventory import Pruned
 from harness.supply.resolver import Supply
 
 T = TypeVar("T")
@@ -95,6 +100,15 @@ class Assembly:
     def progress(self, phase: Phase) -> Progress:
         """Return a progress whose steps are recorded under `phase`."""
         return RecordedProgress(self._progress, self.recorder, phase)
+
+    @property
+    def helm_home(self) -> Path:
+        """Helm's own directories, apart from the user's."""
+        return self.settings.supply.cache_dir / "helm"
+
+    @property
+    def _clusters_dir(self) -> Path:
+        return self.settings.supply.cache_dir / "clusters"
 
     # -- parts
 
@@ -262,6 +276,61 @@ class Assembly:
             timeout_s = limits.ready_timeout_s if ready_timeout_s is None else ready_timeout_s
             return wait_until_answers(self.transport, request, timeout_s=timeout_s)
 
+    # -- what stays between runs
+
+    def prune(self, *, stale_only: bool) -> Pruned:
+        """Remove what runs leave for the next: programs, images and the rest of the cache.
+
+        The data of Seatrial's own engine go too when that engine is down; kept clusters of another engine stay.
+
+        Args:
+            stale_only: keep what today's pins and recipes ask for, the latest builds of images, and all else.
+        """
+        built: tuple[str, ...] = ()
+        with suppress(EngineError):  # supply says that none answers
+            built = prune_built(self.engine) if stale_only else prune_built(self.engine, keep=0)
+        pruned = self.supply.prune(stale_only=stale_only)
+        pruned = replace(pruned, removed=[*built, *pruned.removed])
+        if stale_only:
+            return pruned
+        pruned = self._prune_own_engine(pruned)
+        self._prune_records()
+        shutil.rmtree(self.helm_home, ignore_errors=True)
+        with suppress(OSError):  # what is left in it was told
+            self.settings.supply.cache_dir.rmdir()
+        return pruned
+
+    def _prune_own_engine(self, pruned: Pruned) -> Pruned:
+        own = self.managed_engine
+        data_root = own.data_root()
+        if own.pid() is not None:
+            self.progress("supply").say(
+                f"Seatrial's own engine is running and keeps '{data_root}'; after `seatrial engine down` that goes too"
+            )
+            return pruned
+        try:
+            size_bytes = disk_usage(data_root) if data_root.exists() else 0
+            if not own.delete_data():
+                return pruned
+        except EngineError as error:
+            return replace(pruned, kept=[*pruned.kept, (str(data_root), error.seen)])
+        records = RecordStore(self._clusters_dir)
+        for name in records.names():
+            record = records.load(name)
+            if record is not None and record.docker_host == own.docker_host:
+                records.remove(name)
+        freed_bytes = pruned.freed_bytes + size_bytes
+        return replace(pruned, removed=[*pruned.removed, str(data_root)], freed_bytes=freed_bytes)
+
+    def _prune_records(self) -> None:
+        records = RecordStore(self._clusters_dir)
+        with suppress(EngineError):
+            engine = self.engine
+            with closing(engine.client()) as client:
+                sweep_clusters(client, records, docker_host=engine.docker_host)
+        if not records.names():
+            shutil.rmtree(self._clusters_dir, ignore_errors=True)
+
     # -- the end
 
     def close(self) -> None:
@@ -317,7 +386,6 @@ class Assembly:
         return engine
 
     def _make_provider(self) -> ClusterProvider:
-        state_dir = self.settings.supply.cache_dir / "clusters"
         kubectl = self.supply.program("kubectl").path
         if self.settings.cluster.provider == "existing":
             return ExistingProvider(
@@ -325,7 +393,7 @@ class Assembly:
                 cleanup=self.cleanup,
                 run=self.run,
                 settings=self.settings.cluster,
-                state_dir=state_dir,
+                state_dir=self._clusters_dir,
             )
         provider = KindProvider(
             engine=self.engine,
@@ -337,7 +405,7 @@ class Assembly:
             cleanup=self.cleanup,
             run=self.run,
             settings=self.settings.cluster,
-            state_dir=state_dir,
+            state_dir=self._clusters_dir,
             progress=self.progress("cluster"),
         )
         provider.sweep()

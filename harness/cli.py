@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from importlib.metadata import version
 
 from harness.engine import cli as engine_cli
@@ -23,9 +25,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"seatrial {version('seatrial')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    settings = argparse.ArgumentParser(add_help=False)
+    options.add_to_argparse(settings, ("supply", "engine"))
     for room in (supply_cli, engine_cli):
-        room_parser = room.register(commands)
-        options.add_to_argparse(room_parser, ("supply", "engine"))
+        room.register(commands, (settings,))
     return parser
 
 
@@ -33,7 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 it could not be done, 2 the command line is wrong."""
     args = build_parser().parse_args(argv)
     try:
-        return _run(args)
+        status = _run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who read the output has seen enough; what Python still holds of it must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except SettingsError as error:
         print(f"seatrial: {error}", file=sys.stderr)
         return 2
@@ -43,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("seatrial: interrupted", file=sys.stderr)
         return 130
+    return status
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -51,9 +60,11 @@ def _run(args: argparse.Namespace) -> int:
     from harness.settings.values import known_kubernetes_versions
 
     settings = resolve(Sources.from_argparse(args), kubernetes_versions=known_kubernetes_versions())
+    if args.command == "supply" and not supply_cli.may_start_engine(args):
+        settings = replace(settings, engine=replace(settings.engine, managed=False))
     with closing(Assembly(settings, environ=dict(os.environ), stream=sys.stderr)) as assembly:
         if args.command == "supply":
-            return supply_cli.run(args, assembly.supply, sys.stdout)
+            return supply_cli.run(args, assembly.supply, sys.stdout, prune=assembly.prune)
         return engine_cli.run(
             args,
             settings,

@@ -106,7 +106,7 @@ class Site:
             assembly.settings.deploy,
             helm=helm.path,
             dialect=Dialect.from_version(helm.provenance.version),
-            home=assembly.settings.supply.cache_dir / "helm",
+            home=assembly.helm_home,
             labels=assembly.run.labels(),
         )
 

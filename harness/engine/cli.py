@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,16 +44,28 @@ def managed_engine(
     )
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    """Add ``engine`` with its verbs; the parsed verb is ``args.engine_verb``. Returns the new parser."""
-    parser = subparsers.add_parser("engine", help="the Docker engine: start Seatrial's own, show it, stop it")
+def register(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser], parents: Sequence[argparse.ArgumentParser] = ()
+) -> None:
+    """Add ``engine`` with its verbs; the parsed verb is ``args.engine_verb``.
+
+    Args:
+        subparsers: the command line's commands.
+        parents: hold the options that may stand before the verb and after it.
+    """
+
+    def add(
+        to: argparse._SubParsersAction[argparse.ArgumentParser], name: str, purpose: str
+    ) -> argparse.ArgumentParser:
+        return to.add_parser(name, help=purpose, description=purpose, parents=parents)
+
+    parser = add(subparsers, "engine", "the Docker engine: start Seatrial's own, show it, stop it")
     verbs = parser.add_subparsers(dest="engine_verb", metavar="VERB", required=True)
-    verbs.add_parser("up", help="see to it that an engine answers: the user's, else Seatrial's own, started if need be")
-    verbs.add_parser("status", help="show which engine would be used and what is in it; starts nothing")
-    down = verbs.add_parser("down", help="stop Seatrial's own engine and leave the host as it was found")
+    add(verbs, "up", "see to it that an engine answers: the user's, else Seatrial's own, started if need be")
+    add(verbs, "status", "show which engine would be used and what is in it; starts nothing")
+    down = add(verbs, "down", "stop Seatrial's own engine and leave the host as it was found")
     down.add_argument("--force", action="store_true", help="even while a run that is still going uses it")
     down.add_argument("--delete-data", action="store_true", help="delete its images, volumes and containers too")
-    return parser
 
 
 def run(

@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import docker
 import docker.errors
@@ -26,6 +27,9 @@ from harness.images.dockerfile import base_images, read_dockerfile
 from harness.images.reference import ImageName, ImageRef
 from harness.naming import LABEL_PREFIX, LABEL_RUN, Run, dns_label
 from harness.wait import Deadline
+
+if TYPE_CHECKING:
+    from docker.models.images import Image
 
 # Digest of all that an image was built from; marks the images that Seatrial built from a directory.
 LABEL_SOURCE = f"{LABEL_PREFIX}/source"
@@ -327,9 +331,12 @@ def _status(message: Mapping[str, Any]) -> str:
 
 
 def prune_built(engine: Engine, *, keep: int = KEPT_BUILDS, repository: str | None = None) -> tuple[str, ...]:
-    """Remove images built from directories, all but the newest `keep` of each repository; return their content tags.
+    """Remove images built from directories, all but the newest `keep` of each repository, by all names they have.
 
     Images stay after their run, so that the next one need not build them; an image that a container uses stays too.
+
+    Returns:
+        The content tags of the images removed.
 
     Args:
         engine: the engine to look in.
@@ -339,15 +346,20 @@ def prune_built(engine: Engine, *, keep: int = KEPT_BUILDS, repository: str | No
     removed: list[str] = []
     with closing(engine.client()) as client:
         built = client.images.list(name=repository, filters={"label": LABEL_SOURCE})
-        by_repository: dict[str, list[tuple[str, str]]] = {}
+        in_use = {str(container["ImageID"]) for container in client.api.containers(all=True)}
+        by_repository: dict[str, list[tuple[str, str, Image]]] = {}
         for image in built:
             for tag in image.tags:
                 its_repository, _, version = tag.rpartition(":")
                 if version.startswith("src-"):
-                    by_repository.setdefault(its_repository, []).append((str(image.attrs["Created"]), tag))
-        for tags in by_repository.values():
-            for _, tag in sorted(tags, reverse=True)[keep:]:
+                    by_repository.setdefault(its_repository, []).append((str(image.attrs["Created"]), tag, image))
+        for builds in by_repository.values():
+            for _, tag, image in sorted(builds, key=itemgetter(0, 1), reverse=True)[keep:]:
+                if str(image.id) in in_use:
+                    continue
                 with suppress(docker.errors.APIError):
-                    client.images.remove(tag)
+                    # The name people call it by goes as well; where a later build has that name, this one has not.
+                    for name in image.tags:
+                        client.images.remove(name)
                     removed.append(tag)
     return tuple(removed)

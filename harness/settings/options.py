@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.settings.values import (
     Address,
@@ -437,9 +437,36 @@ def take_out_foreign_defaults(values: argparse.Namespace) -> None:
 
 
 def add_to_argparse(parser: argparse.ArgumentParser, groups: Iterable[Group]) -> None:
-    """Declare the options of some groups for a subcommand of ``seatrial``."""
+    """Declare the options of some groups on a parser that is the parent of others.
+
+    An option may then stand before or after the verb, since one that is not given leaves no trace: argparse would
+    otherwise let the default behind the verb win over the value before it.
+    """
     for group in groups:
         section = parser.add_argument_group(GROUPS[group])
         for option in OPTIONS:
             if option.group == group:
-                section.add_argument(option.flag, dest=option.dest, **option.arguments())  # type: ignore[arg-type] # a row's own mapping
+                arguments = {**option.arguments(), "default": argparse.SUPPRESS}
+                if isinstance(option.type, Pairs):
+                    arguments["action"] = _Collect
+                section.add_argument(option.flag, dest=option.dest, **arguments)  # type: ignore[arg-type] # a row's own mapping
+
+
+class _Collect(argparse.Action):
+    """Collects what an option was given, before the verb and after it: parsers share their parents' actions."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._given: list[object] = []
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """See :class:`argparse.Action`."""
+        del parser, option_string
+        self._given.append(values)
+        setattr(namespace, self.dest, list(self._given))

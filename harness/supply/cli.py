@@ -4,28 +4,60 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
+    from harness.supply.inventory import Pruned
     from harness.supply.resolver import Supply
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    """Add `supply` with its verbs to the command line's `commands`; return its parser."""
-    parser = commands.add_parser("supply", help="programs and images: list, get, verify, prune")
+class Prune(Protocol):
+    """Removes what Seatrial keeps between runs."""
+
+    def __call__(self, *, stale_only: bool) -> Pruned:
+        """Remove it, or only what nobody asks for any more."""
+
+
+def register(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], parents: Sequence[argparse.ArgumentParser] = ()
+) -> None:
+    """Add `supply` with its verbs to the command line's `commands`.
+
+    Args:
+        commands: the command line's commands.
+        parents: hold the options that may stand before the verb and after it.
+    """
+
+    def add(
+        to: argparse._SubParsersAction[argparse.ArgumentParser], name: str, purpose: str
+    ) -> argparse.ArgumentParser:
+        return to.add_parser(name, help=purpose, description=purpose, parents=parents)
+
+    parser = add(commands, "supply", "programs and images: list, get, verify, prune")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    listing = verbs.add_parser("list", help="show each artifact's source, version, digest, size and age")
+    listing = add(verbs, "list", "show each artifact's source, version, digest, size and age")
     listing.add_argument("--long", action="store_true", help="show digests in full")
-    get = verbs.add_parser("get", help="fetch or build artifacts now")
+    get = add(verbs, "get", "fetch or build artifacts now")
     get.add_argument("names", nargs="*", metavar="NAME", help="artifacts to get; all of them when none is named")
-    verbs.add_parser("verify", help="read every artifact in full and compare digests")
-    prune = verbs.add_parser("prune", help="remove what Seatrial downloaded and built")
+    add(verbs, "verify", "read every artifact in full and compare digests")
+    prune = add(verbs, "prune", "remove what Seatrial downloaded and built")
     prune.add_argument("--stale", action="store_true", help="remove only what today's pins and recipes do not ask for")
-    return parser
 
 
-def run(args: argparse.Namespace, supply: Supply, out: TextIO) -> int:
-    """Do what the parsed `args` say, print to `out`, and return the exit code.
+def may_start_engine(args: argparse.Namespace) -> bool:
+    """Whether what `args` ask for is worth starting an engine: looking and removing are not."""
+    return bool(args.verb == "get")
+
+
+def run(args: argparse.Namespace, supply: Supply, out: TextIO, *, prune: Prune) -> int:
+    """Do what the parsed `args` say and return the exit code.
+
+    Args:
+        args: parsed by the parser of :func:`register`.
+        supply: lists, gets and verifies.
+        out: is printed to.
+        prune: removes what supply made, with what was built from it.
 
     Raises:
         SeatrialError: it could not be done; the caller prints it.
@@ -45,7 +77,7 @@ def run(args: argparse.Namespace, supply: Supply, out: TextIO) -> int:
         text = report.verified_report(checked)
         status = 1 if any(problem for _, problem in checked) else 0
     else:
-        pruned = supply.prune(stale_only=args.stale)
+        pruned = prune(stale_only=args.stale)
         text = report.pruned_report(pruned)
         status = 1 if pruned.kept else 0
     print(text, file=out)

@@ -54,11 +54,13 @@ class Pruned:
         removed: locations that are gone.
         freed_bytes: their sizes together; images that share layers count each in full.
         kept: (location, reason) of what could not be removed.
+        unseen: why images were not looked at; empty when they were.
     """
 
     removed: list[str] = field(default_factory=list)
     freed_bytes: int = 0
     kept: list[tuple[str, str]] = field(default_factory=list)
+    unseen: str = ""
 
 
 class Inventory:
@@ -128,11 +130,13 @@ class Inventory:
         """
         removed: list[str] = []
         kept: list[tuple[str, str]] = []
-        freed = 0
+        freed, unseen = 0, ""
         removals = [self._program_removal(entry) for entry in self._program_entries()]
         try:
             removals += self._image_removals()
-        except (EngineError, SupplyError) as error:
+        except EngineError as error:
+            unseen = _reason(error)
+        except SupplyError as error:
             kept.append(("images in the engine", _reason(error)))
         for item, remove in removals:
             if stale_only and item.state == "current":
@@ -148,11 +152,14 @@ class Inventory:
         if not stale_only and self._cache.busy():
             kept.append((str(self._cache.root), "another run is building something"))
         elif not stale_only:
-            for entry in self._cache.entries():
-                if entry.record is not None and not entry.record.file:
-                    self._cache.remove(entry)
-            self._cache.remove_everything_else()
-        return Pruned(removed, freed, kept)
+            self._prune_the_rest()
+        return Pruned(removed, freed, kept, unseen)
+
+    def _prune_the_rest(self) -> None:
+        for entry in self._cache.entries():
+            if entry.record is not None and not entry.record.file:
+                self._cache.remove(entry)
+        self._cache.remove_everything_else()
 
     def _program_entries(self) -> list[Entry]:
         return [entry for entry in self._cache.entries() if entry.record is None or entry.record.file]

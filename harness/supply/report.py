@@ -42,6 +42,8 @@ def pruned_report(pruned: Pruned) -> str:
     """Return what a prune removed and what it had to leave."""
     lines = [f"removed {location}" for location in pruned.removed]
     lines += [f"kept    {location}: {reason}" for location, reason in pruned.kept]
+    if pruned.unseen:
+        lines.append(f"images were not looked at: {pruned.unseen}")
     return "\n".join([*lines, f"{len(pruned.removed)} artifacts removed, {size(pruned.freed_bytes)} freed"])
 
 

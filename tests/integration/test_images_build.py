@@ -127,6 +127,21 @@ def test_old_builds_are_pruned(engine: Engine, builder: ImageBuilder, name: str,
     assert set(pruned) == set(tags[:2])
 
 
+def test_a_full_prune_leaves_no_name(
+    engine: Engine, client: docker.DockerClient, builder: ImageBuilder, name: str, base: str, tmp_path: Path
+) -> None:
+    """The name people call it by goes too, unless a container uses the image."""
+    built = builder.build(request(app(tmp_path / "app", "COPY api.py /"), name, base))
+    repository = name.removesuffix(":latest")
+    container = client.containers.create(name)
+    try:
+        assert prune_built(engine, keep=0, repository=repository) == ()
+    finally:
+        container.remove()
+    assert prune_built(engine, keep=0, repository=repository) == (built.content_tag,)
+    assert client.images.list(name=repository) == []
+
+
 def test_a_failing_step_is_named_with_its_output(
     builder: ImageBuilder, client: docker.DockerClient, name: str, base: str, tmp_path: Path
 ) -> None:

@@ -36,7 +36,7 @@ def recipe() -> Recipe:
 
 
 def test_every_required_name_gets_an_image(recipe: Recipe) -> None:
-    """The names that kubeadm prints are kept to the letter; the companions get the entry point their manifests count on."""
+    """Names that kubeadm prints are kept to the letter; companions get the entry point their manifests count on."""
     images = preloads(recipe, REQUIRED)
     assert [image.name for image in images[: len(REQUIRED)]] == list(REQUIRED)
     assert images[0] == Preload(REQUIRED[0], "kubernetes-image", None)

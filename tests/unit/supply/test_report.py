@@ -59,6 +59,12 @@ def test_pruned_report_names_what_stayed() -> None:
     ]
 
 
+def test_pruned_report_says_when_images_were_not_looked_at() -> None:
+    """Without an engine nobody knows what is in it."""
+    report = pruned_report(Pruned(unseen="nothing answers"))
+    assert report.splitlines() == ["images were not looked at: nothing answers", "0 artifacts removed, 0 B freed"]
+
+
 @pytest.mark.parametrize(
     ("size_bytes", "text"), [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (151_000_000, "151.0 MB"), (3e9, "3.0 GB")]
 )
@@ -132,7 +138,7 @@ def _run(supply: RecordingSupply, *argv: str) -> tuple[int, str]:
     parser = argparse.ArgumentParser()
     cli.register(parser.add_subparsers(dest="command"))
     out = io.StringIO()
-    status = cli.run(parser.parse_args(["supply", *argv]), cast("Any", supply), out)
+    status = cli.run(parser.parse_args(["supply", *argv]), cast("Any", supply), out, prune=supply.prune)
     return status, out.getvalue()
 
 
