@@ -1,1 +1,214 @@
-"""Seatrial: end-to-end deployment tests for model-scoring services on Kubernetes."""
+"""Seatrial: end-to-end deployment tests for model-scoring services on Kubernetes.
+
+What a test author imports is here; docs/api.md says what each is for. A name's module is imported when the name is
+first used (PEP 562), because every pytest run of an environment imports this package.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.access.endpoint import Endpoint
+    from harness.assembly import Assembly
+    from harness.cluster.provider import ClusterHandle, ClusterSpec, NodeSpec, PortMapping
+    from harness.cluster.pytest_kind import SeatrialKindCluster
+    from harness.commands.helm import Values
+    from harness.deploy.deployer import Release, ResourceRef
+    from harness.deploy.helm import HelmDeployer
+    from harness.deploy.kubectl import Contexts, KubectlDeployer
+    from harness.deploy.manifests import Manifest, ManifestDeployer
+    from harness.engine.engine import Engine
+    from harness.errors import (
+        AccessError,
+        BuildError,
+        ChartError,
+        CleanupError,
+        ClusterError,
+        ClusterNotReadyError,
+        CommandError,
+        CommandTimeoutError,
+        ContextRefusedError,
+        DeployError,
+        DigestMismatchError,
+        DownloadError,
+        EndpointNotReadyError,
+        EngineError,
+        ImageBuildError,
+        ImageError,
+        ManifestError,
+        MissingArtifactsError,
+        PayloadError,
+        ProgramNotFoundError,
+        RegistryAuthError,
+        RegistryError,
+        RegistryTLSError,
+        RegistryUnreachableError,
+        RolloutError,
+        ScoreMismatch,
+        SeatrialError,
+        SettingsError,
+        SupplyError,
+        WaitTimeoutError,
+    )
+    from harness.images.container import ContainerSpec, ContainerStatus, RunningContainer, list_containers
+    from harness.images.push import PushedImage, pull, push
+    from harness.images.reference import ImageName, ImageRef
+    from harness.outside.registry import LocalRegistry
+    from harness.process.command import Command
+    from harness.process.outcome import Outcome
+    from harness.process.runner import Runner
+    from harness.scoring.payloads import PayloadShape, PlainPayload
+    from harness.scoring.request import ScoreRequest
+    from harness.scoring.response import ScoreResponse
+    from harness.settings.model import Settings
+    from harness.site import Site
+    from harness.supply.artifact import Image, Program, Provenance
+    from harness.supply.resolver import Supply
+
+__all__ = [
+    "AccessError",
+    "Assembly",
+    "BuildError",
+    "ChartError",
+    "CleanupError",
+    "ClusterError",
+    "ClusterHandle",
+    "ClusterNotReadyError",
+    "ClusterSpec",
+    "Command",
+    "CommandError",
+    "CommandTimeoutError",
+    "ContainerSpec",
+    "ContainerStatus",
+    "ContextRefusedError",
+    "Contexts",
+    "DeployError",
+    "DigestMismatchError",
+    "DownloadError",
+    "Endpoint",
+    "EndpointNotReadyError",
+    "Engine",
+    "EngineError",
+    "HelmDeployer",
+    "Image",
+    "ImageBuildError",
+    "ImageError",
+    "ImageName",
+    "ImageRef",
+    "KubectlDeployer",
+    "LocalRegistry",
+    "Manifest",
+    "ManifestDeployer",
+    "ManifestError",
+    "MissingArtifactsError",
+    "NodeSpec",
+    "Outcome",
+    "PayloadError",
+    "PayloadShape",
+    "PlainPayload",
+    "PortMapping",
+    "Program",
+    "ProgramNotFoundError",
+    "Provenance",
+    "PushedImage",
+    "RegistryAuthError",
+    "RegistryError",
+    "RegistryTLSError",
+    "RegistryUnreachableError",
+    "Release",
+    "ResourceRef",
+    "RolloutError",
+    "Runner",
+    "RunningContainer",
+    "ScoreMismatch",
+    "ScoreRequest",
+    "ScoreResponse",
+    "SeatrialError",
+    "SeatrialKindCluster",
+    "Settings",
+    "SettingsError",
+    "Site",
+    "Supply",
+    "SupplyError",
+    "Values",
+    "WaitTimeoutError",
+    "list_containers",
+    "pull",
+    "push",
+]
+
+_HOMES = {
+    "harness.access.endpoint": ("Endpoint",),
+    "harness.assembly": ("Assembly",),
+    "harness.cluster.provider": ("ClusterHandle", "ClusterSpec", "NodeSpec", "PortMapping"),
+    "harness.cluster.pytest_kind": ("SeatrialKindCluster",),
+    "harness.commands.helm": ("Values",),
+    "harness.deploy.deployer": ("Release", "ResourceRef"),
+    "harness.deploy.helm": ("HelmDeployer",),
+    "harness.deploy.kubectl": ("Contexts", "KubectlDeployer"),
+    "harness.deploy.manifests": ("Manifest", "ManifestDeployer"),
+    "harness.engine.engine": ("Engine",),
+    "harness.errors": (
+        "AccessError",
+        "BuildError",
+        "ChartError",
+        "CleanupError",
+        "ClusterError",
+        "ClusterNotReadyError",
+        "CommandError",
+        "CommandTimeoutError",
+        "ContextRefusedError",
+        "DeployError",
+        "DigestMismatchError",
+        "DownloadError",
+        "EndpointNotReadyError",
+        "EngineError",
+        "ImageBuildError",
+        "ImageError",
+        "ManifestError",
+        "MissingArtifactsError",
+        "PayloadError",
+        "ProgramNotFoundError",
+        "RegistryAuthError",
+        "RegistryError",
+        "RegistryTLSError",
+        "RegistryUnreachableError",
+        "RolloutError",
+        "ScoreMismatch",
+        "SeatrialError",
+        "SettingsError",
+        "SupplyError",
+        "WaitTimeoutError",
+    ),
+    "harness.images.container": ("ContainerSpec", "ContainerStatus", "RunningContainer", "list_containers"),
+    "harness.images.push": ("PushedImage", "pull", "push"),
+    "harness.images.reference": ("ImageName", "ImageRef"),
+    "harness.outside.registry": ("LocalRegistry",),
+    "harness.process.command": ("Command",),
+    "harness.process.outcome": ("Outcome",),
+    "harness.process.runner": ("Runner",),
+    "harness.scoring.payloads": ("PayloadShape", "PlainPayload"),
+    "harness.scoring.request": ("ScoreRequest",),
+    "harness.scoring.response": ("ScoreResponse",),
+    "harness.settings.model": ("Settings",),
+    "harness.site": ("Site",),
+    "harness.supply.artifact": ("Image", "Program", "Provenance"),
+    "harness.supply.resolver": ("Supply",),
+}
+
+
+if not TYPE_CHECKING:  # a type checker is to refuse names that are not there
+
+    def __getattr__(name: str) -> object:
+        """Import a public name from the module it lives in."""
+        for module, names in _HOMES.items():
+            if name in names:
+                value = globals()[name] = getattr(import_module(module), name)
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
