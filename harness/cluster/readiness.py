@@ -6,6 +6,7 @@ import secrets
 import struct
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain, repeat
 
 from kubernetes import client
 
@@ -147,23 +148,27 @@ def dns_answers(message: bytes, query_id: int) -> int:
     return int(answers) if answered_id == query_id and flags & 0x8000 and not flags & 0x000F else 0
 
 
-def dns_script(server: str, query: bytes) -> tuple[str, ...]:
+def dns_script(server: str, query: bytes, *, limit_s: float) -> tuple[str, ...]:
     """Return a program for a node that sends `query` to `server` over TCP and prints the answer in hexadecimal."""
     script = (
         'exec 3<>"/dev/tcp/$1/53" && printf "%b" "$2" >&3 && set -- $(head -c 2 <&3 | od -An -tu1)'
         " && head -c $(( $1 * 256 + $2 )) <&3 | od -An -v -tx1"
     )
     escaped = "".join(f"\\x{byte:02x}" for byte in query)
-    return ("timeout", "2", "bash", "-c", script, "dns-probe", server, escaped)
+    return ("timeout", f"{limit_s:g}", "bash", "-c", script, "dns-probe", server, escaped)
 
 
 def _ask_dns(core: client.CoreV1Api, name: str, node_exec: NodeExec, deadline: Deadline, hopeless: Hopeless) -> None:
     """Ask the DNS Service's own address from a node: that goes through kube-proxy and the pod network as pods do."""
     server = read_json(core.read_namespaced_service, _DNS_SERVICE, "kube-system")["spec"]["clusterIP"]
 
+    # A first packet sent before kube-proxy has written its rules is lost, and the kernel sends it again after a second
+    # only: so the first tries are short.
+    limits_s = chain((0.3, 0.3, 0.6), repeat(3.0))
+
     def probe() -> tuple[int, bytes]:
         query_id = secrets.randbelow(0x10000)
-        exit_code, output = node_exec(dns_script(server, dns_query(DNS_PROBE_NAME, query_id)))
+        exit_code, output = node_exec(dns_script(server, dns_query(DNS_PROBE_NAME, query_id), limit_s=next(limits_s)))
         try:
             message = bytes.fromhex(output.decode("ascii"))
         except ValueError:
