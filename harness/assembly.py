@@ -433,7 +433,7 @@ class Assembly:
         return LocalRegistry.start(self.engine, image=image, name=name, network=network, labels=labels)
 
     def _start_registry(self) -> LocalRegistry:
-        name = dns_label("seatrial", self.run.run_id, self._worker, "registry")
+        name = dns_label("seatrial-registry", self.run.run_id, self._worker)  # a cluster's is called after the cluster
         image = self.supply.image("registry").reference
         with self.progress("images").step(f"start registry '{name}'"):
             registry = LocalRegistry.start(self.engine, image=image, name=name, labels=self.run.labels())

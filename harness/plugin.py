@@ -47,25 +47,39 @@ SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 EVIDENCE: pytest.StashKey[EvidenceSession] = pytest.StashKey()
 # Of a controller of parallel workers: it runs no test, so it has no session fixtures.
 WORKERS: pytest.StashKey[Recorder] = pytest.StashKey()
-TERMINAL: pytest.StashKey[int] = pytest.StashKey()
 
 # What a controller of parallel workers tells each: which run it takes part in.
 WORKER_RUN = "seatrial_run"
+
+
+class Terminal:
+    """The standard error of the run itself, where progress is shown while the output of tests is captured."""
+
+    def __init__(self) -> None:
+        self.stream = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+
+    def pytest_unconfigure(self) -> None:
+        """Let go of it."""
+        self.stream.close()
+
+
+# The name it is registered under.
+TERMINAL = "seatrial-terminal"
 
 
 # -- hooks
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Declare the settings."""
+    """Declare the settings, and keep hold of the terminal: the next hook comes after output is captured."""
     options.add_to_pytest(parser, pluginmanager)
+    pluginmanager.register(Terminal(), TERMINAL)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """See which of pytest-kind's options were really given, and keep hold of the terminal before output is captured."""
+    """See which of pytest-kind's options were really given."""
     options.take_out_foreign_defaults(early_config.option)
-    early_config.stash[TERMINAL] = os.dup(2)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -78,11 +92,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SETTINGS] = resolve(Sources.from_pytest(config), kubernetes_versions=known_kubernetes_versions())
     except SettingsError as error:
         raise pytest.UsageError(str(error)) from None
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Let go of the terminal."""
-    os.close(config.stash[TERMINAL])
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -142,11 +151,12 @@ def seatrial(request: pytest.FixtureRequest) -> Iterator[Assembly]:
 
     config = request.config
     worker = getattr(config, "workerinput", {})
-    with _terminated_like_ctrl_c(), open(config.stash[TERMINAL], "w", closefd=False, encoding="utf-8") as stream:
+    terminal: Terminal = config.pluginmanager.get_plugin(TERMINAL)  # type: ignore[assignment] # registered with the options
+    with _terminated_like_ctrl_c():
         assembly = Assembly(
             config.stash[SETTINGS],
             environ=dict(os.environ),
-            stream=stream,
+            stream=terminal.stream,
             run=Run.begin(**worker.get(WORKER_RUN, {})),
             worker=worker.get("workerid", ""),
         )

@@ -15,6 +15,8 @@ from harness.wait import SYSTEM_CLOCK, Clock
 REFRESH_S = 0.5
 # A log (no terminal) gets one line this often, enough to see that nothing hangs without filling it.
 LOG_INTERVAL_S = 30.0
+# What takes less than this is not worth a line in a log.
+LOG_AFTER_S = 2.0
 # Terminals that do not tell their width.
 FALLBACK_COLUMNS = 80
 
@@ -64,7 +66,7 @@ class _Step:
         self.what = what
         self.usual_s = usual_s
         self.started = started
-        self.told = started
+        self.told: float | None = None
 
     def line(self, now: float) -> str:
         usual = f" of about {spoken_duration(self.usual_s)}" if self.usual_s else ""
@@ -118,7 +120,10 @@ class LiveProgress:
                 self._redraw()
                 return
             for step in self._steps:
-                if now - step.told >= self._log_interval_s:
+                if step.told is None:
+                    if now - step.started >= LOG_AFTER_S:
+                        self._tell_start(step, now)
+                elif now - step.told >= self._log_interval_s:
                     step.told = now
                     self._write_line(step.line(now))
 
@@ -127,9 +132,8 @@ class LiveProgress:
             self._steps.append(step)
             if self._is_terminal:
                 self._redraw()
-            else:
-                usual = f" (usually {spoken_duration(step.usual_s)})" if step.usual_s else ""
-                self._write_line(f"{step.what} ...{usual}")
+            elif step.usual_s >= self._log_interval_s:
+                self._tell_start(step, step.started)
             if len(self._steps) == 1:
                 self._idle = threading.Event()
                 self._ticker = threading.Thread(
@@ -140,10 +144,17 @@ class LiveProgress:
     def _close(self, step: _Step, outcome: str) -> None:
         with self._lock:
             self._steps.remove(step)
-            self._write_line(f"{step.what}: {outcome} in {spoken_duration(self._clock.now() - step.started)}")
+            duration_s = self._clock.now() - step.started
+            if self._is_terminal or step.told is not None or duration_s >= LOG_AFTER_S:
+                self._write_line(f"{step.what}: {outcome} in {spoken_duration(duration_s)}")
             self._redraw()
             if not self._steps:
                 self._idle.set()
+
+    def _tell_start(self, step: _Step, now: float) -> None:
+        usual = f" (usually {spoken_duration(step.usual_s)})" if step.usual_s else ""
+        self._write_line(f"{step.what} ...{usual}")
+        step.told = now
 
     def _tick_until(self, idle: threading.Event) -> None:
         while not idle.wait(REFRESH_S):

@@ -54,11 +54,31 @@ def test_failed_step_is_told_as_failed(clock: ManualClock) -> None:
 
     def fail() -> None:
         with progress.step("build"):
+            clock.advance(3)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fail()
-    assert "build: failed in 0.0 s" in log.getvalue()
+    assert log.getvalue() == "build: failed in 3.0 s\n"
+
+
+def test_log_is_not_filled_with_what_takes_no_time(clock: ManualClock) -> None:
+    """A step that nobody would have waited for leaves no line in a log."""
+    log = io.StringIO()
+    with LiveProgress(log, clock=clock).step("build image", usual_s=5):
+        clock.advance(1)
+    assert log.getvalue() == ""
+
+
+def test_log_hears_of_a_step_once_it_takes_a_while(clock: ManualClock) -> None:
+    """A step of unknown length is announced as soon as it is worth waiting for."""
+    log = io.StringIO()
+    progress = LiveProgress(log, clock=clock)
+    with progress.step("build image"):
+        progress.tick()
+        clock.advance(3)
+        progress.tick()
+        assert log.getvalue() == "build image ...\n"
 
 
 def test_terminal_line_is_rewritten_in_place(clock: ManualClock) -> None:
