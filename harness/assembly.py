@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -41,9 +41,9 @@ from harness.evidence.transport import RecordedTransport
 from harness.images.build import BuildRequest, ImageBuilder, prune_built
 from harness.images.container import ContainerSpec, RunningContainer, running_container
 from harness.images.load import load_image
-from harness.images.push import image_in_engine, push
+from harness.images.push import PushedImage, image_in_engine, push
 from harness.images.reference import ImageRef
-from harness.naming import Run, dns_label
+from harness.naming import Run
 from harness.outside.registry import LocalRegistry
 from harness.process.runner import SubprocessRunner
 from harness.progress import LiveProgress, Progress
@@ -52,7 +52,6 @@ from harness.scoring.request import ScoreRequest
 from harness.scoring.response import ScoreResponse
 from harness.scoring.transport import RequestsTransport
 from harness.settings.model import Settings
-from harness.supply.artifact import Image
 from harness.supply.assembly import make_supply
 from harness.supply.builders.image import DockerfileBuilder
 from harness.supply.builders.node import NodeBuilder
@@ -71,7 +70,6 @@ class Assembly:
         environ: the process's environment, for Docker's own variables and PATH.
         stream: where progress is shown.
         run: the run this is, a fresh one by default.
-        worker: the parallel worker's name, empty for the controller.
     """
 
     def __init__(
@@ -81,21 +79,21 @@ class Assembly:
         environ: Mapping[str, str],
         stream: TextIO,
         run: Run | None = None,
-        worker: str = "",
     ) -> None:
         self.settings = settings
         self.run = run or Run.begin()
-        self.recorder = Recorder(self.run, worker=worker)
+        self.recorder = Recorder(self.run)
         self.runner = SubprocessRunner(self.recorder.on_outcome)
         self.cleanup = CleanupStack()
         self._environ = environ
-        self._worker = worker
         self._progress = LiveProgress(stream)
         # A cluster is made beside other work: whoever asks first builds a part, the others wait for it.
         self._lock = threading.RLock()
         self._parts: dict[str, object] = {}
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="seatrial")
+        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="seatrial")
         self._pending: list[Future[ClusterHandle]] = []
+        self._registries: list[str] = []
+        self._pushes: list[Future[PushedImage]] = []
 
     def progress(self, phase: Phase) -> Progress:
         """Return a progress whose steps are recorded under `phase`."""
@@ -208,7 +206,10 @@ class Assembly:
             timeout_s=self.settings.images.build_timeout_s,
         )
         with self.progress("images").step(f"build image '{name}'"):
-            return builder.build(BuildRequest(directory, name, **options))
+            image = builder.build(BuildRequest(directory, name, **options))
+        # A cluster that is being made has its registry long before its nodes: its layers can go there meanwhile.
+        self._pushes += [self._pool.submit(push, self.engine, image, registry) for registry in self._registries]
+        return image
 
     def load_image(self, handle: ClusterHandle, image: ImageRef, nodes: Sequence[str] = ()) -> ImageRef:
         """Make `image` usable in a cluster and return the name its pods use.
@@ -223,6 +224,8 @@ class Assembly:
         """
         with self.progress("images").step(f"load image '{image.name}' into cluster '{handle.name}'"):
             if handle.provider == "kind":
+                # A push that failed is made again here, and then says why.
+                wait(self._pushes)
                 load_image(self.engine, image, nodes or handle.nodes, registry=handle.registry)
                 return image
             registry = self.settings.images.registry
@@ -415,25 +418,35 @@ class Assembly:
         return self.settings.cluster.node_image or self.supply.image(f"node-{kubernetes}").reference
 
     def _make_load_balancer(self) -> MetalLB:
-        def reference(name: str) -> str:
-            image: Image = self.supply.image(name)
-            return image.reference
+        supplied: dict[str, str] = {}
+
+        def name_of(program: str) -> str:
+            # The name under which Seatrial's node image has it already; other node images are sent it under this name.
+            image = self.supply.image(f"{program}-image")
+            name = f"seatrial/{program}:{image.provenance.version}"
+            supplied[name] = image.reference
+            return name
+
+        def load(handle: ClusterHandle, name: str) -> None:
+            self.load_image(handle, replace(image_in_engine(self.engine, supplied[name]), name=name))
 
         return MetalLB(
             engine=self.engine,
             runner=self.runner,
-            controller_image=partial(reference, "metallb-controller-image"),
-            speaker_image=partial(reference, "metallb-speaker-image"),
-            load_image=self.load_by_name,
+            controller_image=partial(name_of, "metallb-controller"),
+            speaker_image=partial(name_of, "metallb-speaker"),
+            load_image=load,
             progress=self.progress("cluster"),
         )
 
     def _start_cluster_registry(self, *, name: str, network: str, labels: Mapping[str, str]) -> LocalRegistry:
         image = self.supply.image("registry").reference
-        return LocalRegistry.start(self.engine, image=image, name=name, network=network, labels=labels)
+        registry = LocalRegistry.start(self.engine, image=image, name=name, network=network, labels=labels)
+        self._registries.append(registry.host_address)
+        return registry
 
     def _start_registry(self) -> LocalRegistry:
-        name = dns_label("seatrial-registry", self.run.run_id, self._worker)  # a cluster's is called after the cluster
+        name = f"seatrial-registry-{self.run.own_id}"  # a cluster's is called after the cluster
         image = self.supply.image("registry").reference
         with self.progress("images").step(f"start registry '{name}'"):
             registry = LocalRegistry.start(self.engine, image=image, name=name, labels=self.run.labels())
@@ -445,7 +458,7 @@ class Assembly:
         self.recorder.settings(chosen_settings(self.settings))
         return EvidenceSession(
             self.recorder,
-            RunDirectory.of_run(settings.directory, self.run, worker=self._worker).create(),
+            RunDirectory.of_run(settings.directory, self.run).create(),
             runner=SubprocessRunner(),
             diagnose=lambda handle: self.provider.diagnose(handle),
             log_tail_lines=settings.log_tail_lines,

@@ -49,21 +49,24 @@ class Run:
         owner_started: the process's start time in clock ticks since boot (field 22 of /proc/PID/stat), so that a
             recycled pid is not mistaken for a living owner.
         started: wall-clock start, whole seconds since the epoch.
+        worker: the parallel worker's name, empty for the controller.
     """
 
     run_id: str
     owner_pid: int
     owner_started: int
     started: int
+    worker: str = ""
 
     @classmethod
-    def begin(cls, *, run_id: str | None = None, started: int | None = None) -> Run:
+    def begin(cls, *, run_id: str | None = None, started: int | None = None, worker: str = "") -> Run:
         """Describe the current process as an owner.
 
         Args:
             run_id: the run it takes part in, a fresh one by default. Parallel workers share their controller's, and
                 are owners of their own: what one of them uses stays while it lives.
             started: when that run began, now by default.
+            worker: the parallel worker's name, empty for the controller.
         """
         pid = os.getpid()
         return cls(
@@ -71,7 +74,13 @@ class Run:
             pid,
             process_start_ticks(pid) or 0,
             started if started is not None else int(time.time()),
+            worker,
         )
+
+    @property
+    def own_id(self) -> str:
+        """The run id, the worker's name behind it in a parallel worker: for names of what one process alone uses."""
+        return f"{self.run_id}-{self.worker}" if self.worker else self.run_id
 
     def labels(self) -> dict[str, str]:
         """The labels put on every container, network, image and Kubernetes object this run makes."""

@@ -157,8 +157,7 @@ def seatrial(request: pytest.FixtureRequest) -> Iterator[Assembly]:
             config.stash[SETTINGS],
             environ=dict(os.environ),
             stream=terminal.stream,
-            run=Run.begin(**worker.get(WORKER_RUN, {})),
-            worker=worker.get("workerid", ""),
+            run=Run.begin(**worker.get(WORKER_RUN, {}), worker=worker.get("workerid", "")),
         )
         with closing(assembly):
             config.stash[EVIDENCE] = assembly.evidence

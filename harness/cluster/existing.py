@@ -140,7 +140,7 @@ class ExistingProvider:
     def _private_path(self, context: kubeconfig.Context) -> Path:
         # Two contexts may make the same DNS label; a digest of the name tells them apart.
         digest = hashlib.sha256(context.name.encode()).hexdigest()[:8]
-        return self._state_dir / f"existing-{self._run.run_id}-{digest}" / "kubeconfig"
+        return self._state_dir / f"existing-{self._run.own_id}-{digest}" / "kubeconfig"
 
     def _reached(self, handle: ClusterHandle, context: kubeconfig.Context) -> ClusterHandle:
         try:

@@ -326,7 +326,7 @@ class KindProvider:
         """Keep the node logs, remove the rest; return where the logs are."""
         logs: Path | None = None
         name = plan.name
-        directory = self._store.directory / ".logs" / f"{name}-{self._run.run_id}"
+        directory = self._store.directory / ".logs" / f"{name}-{self._run.own_id}"
         try:
             names, (image, *_) = kind_config.node_names(plan.document, name), kind_config.node_images(plan.document)
             let_creation_end(client, name, names, image=image)

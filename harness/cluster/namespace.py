@@ -62,7 +62,7 @@ class NamespaceFactory:
 
     def create(self, test_name: str) -> str:
         """Make a fresh namespace named after a test and this run; return its name once pods can be made in it."""
-        name = self._unused(dns_label(test_name, self._run.run_id))
+        name = self._unused(dns_label(test_name, self._run.own_id))
         self._register(name)
         self._make(name)
         return name

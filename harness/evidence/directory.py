@@ -29,11 +29,11 @@ class RunDirectory:
     worker: str = ""
 
     @classmethod
-    def of_run(cls, parent: Path, run: Run, *, worker: str = "") -> RunDirectory:
+    def of_run(cls, parent: Path, run: Run) -> RunDirectory:
         """Return the directory of `run` below `parent`, made or not; the same for all processes of the run."""
         # UTC, so that directories of one host sort by age through a change of clocks.
         timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(run.started))
-        return cls(parent / f"{timestamp}-{run.run_id}", worker)
+        return cls(parent / f"{timestamp}-{run.run_id}", run.worker)
 
     def create(self) -> RunDirectory:
         """Make the directory and, unless this is a parallel worker, let ``latest`` point at it.

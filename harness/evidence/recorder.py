@@ -34,16 +34,12 @@ class Recorder:
 
     Args:
         run: the run it records.
-        worker: the parallel worker's name, empty for the controller.
         clock: measures durations.
         wall_clock: returns seconds since the epoch.
     """
 
-    def __init__(
-        self, run: Run, *, worker: str = "", clock: Clock = SYSTEM_CLOCK, wall_clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, run: Run, *, clock: Clock = SYSTEM_CLOCK, wall_clock: Callable[[], float] = time.time) -> None:
         self._run = run
-        self._worker = worker
         self._clock = clock
         self._wall_clock = wall_clock
         self._began = clock.now()
@@ -155,7 +151,7 @@ class Recorder:
         with self._lock:
             whole = Evidence(
                 run_id=self._run.run_id,
-                worker=self._worker,
+                worker=self._run.worker,
                 started_at=float(self._run.started),
                 duration_s=self._clock.now() - self._began,
                 settings=dict(self._settings),

@@ -70,3 +70,13 @@ def test_others_are_not(label: str) -> None:
 def test_start_of_a_process_that_is_gone() -> None:
     """There is no start to tell."""
     assert process_start_ticks(4194305) is None
+
+
+def test_parallel_workers_are_one_run_and_owners_of_their_own() -> None:
+    """They share the run's id and start; what one of them alone uses has its name."""
+    controller = Run.begin()
+    worker = Run.begin(run_id=controller.run_id, started=controller.started, worker="gw1")
+    assert (worker.run_id, worker.started) == (controller.run_id, controller.started)
+    assert controller.own_id == controller.run_id
+    assert worker.own_id == f"{controller.run_id}-gw1"
+    assert worker.labels()[LABEL_RUN] == controller.run_id

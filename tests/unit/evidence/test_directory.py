@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_place_that_cannot_be_written(tmp_path: Path) -> None:
 def test_workers_write_records_of_their_own(tmp_path: Path) -> None:
     """Only the controller owns run.json; a worker's record has the worker's name."""
     controller = RunDirectory.of_run(tmp_path, RUN).create()
-    worker = RunDirectory.of_run(tmp_path, RUN, worker="gw1")
+    worker = RunDirectory.of_run(tmp_path, replace(RUN, worker="gw1"))
     assert worker.record == controller.path / "workers" / "gw1.json"
     assert controller.worker_records() == []
     worker.record.parent.mkdir()
@@ -71,7 +72,7 @@ def test_workers_write_records_of_their_own(tmp_path: Path) -> None:
 
 def test_workers_leave_the_link_to_the_controller(tmp_path: Path) -> None:
     """Workers begin at the same moment; one process alone replaces the link."""
-    RunDirectory.of_run(tmp_path, RUN, worker="gw0").create()
+    RunDirectory.of_run(tmp_path, replace(RUN, worker="gw0")).create()
     assert not (tmp_path / "latest").is_symlink()
     RunDirectory.of_run(tmp_path, RUN).create()
     assert (tmp_path / "latest").is_symlink()
