@@ -124,8 +124,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say where the time went and where the evidence is."""
-    if lines := _summary(config):
+    """Say where the time went and where the evidence is; parallel workers leave that to their controller."""
+    if not hasattr(config, "workerinput") and (lines := _summary(config)):
         terminalreporter.section("seatrial")
         for line in lines:
             terminalreporter.write_line(line)
