@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,10 @@ from tests.plugin.conftest import DEMO, FakeCluster
 QUIET = ("-p", "no:cacheprovider")
 
 
-def run_json(project: Path) -> dict[str, object]:
+def run_json(project: Path) -> dict[str, Any]:
     """Return the record of the only run."""
     (path,) = project.glob("seatrial-evidence/*Z-*/run.json")
-    document: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document
 
 
@@ -196,7 +197,7 @@ def test_a_failed_test_shows_where_its_evidence_is(pytester: pytest.Pytester, fa
         ["*- seatrial evidence -*", "*/failures/test-a-failed-test*", "*= seatrial =*", "run *", "evidence: *"]
     )
     record = run_json(pytester.path)
-    (failure,) = record["failures"]  # type: ignore[misc] # a list, as docs/evidence.md says
+    (failure,) = record["failures"]
     assert failure["test"].endswith("::test_fails")
     assert "not the one" in failure["message"]
     files = [pytester.path / "seatrial-evidence" / "latest" / name for name in failure["files"]]
