@@ -224,7 +224,8 @@ def test_namespaces_are_fresh_and_go(handle: ClusterHandle, tmp_path: Path) -> N
         assert len(names) == 2
         assert all(name.startswith("test-score-api") and run.run_id in name for name in names)
     with closing(handle.api_client()) as api:
-        there = {item.metadata.name for item in kube.CoreV1Api(api).list_namespace().items}
+        listed: Any = kube.CoreV1Api(api).list_namespace()
+        there = {item.metadata.name for item in listed.items}
     assert not names & there
 
 
@@ -238,7 +239,8 @@ def test_a_fixed_namespace_is_made_anew_each_time(handle: ClusterHandle, tmp_pat
                 body = kube.V1ConfigMap(metadata=kube.V1ObjectMeta(name="leftover"))
                 core.create_namespaced_config_map(name, body)
             with factory.fixed("test-ml-app") as name:
-                found = {item.metadata.name for item in core.list_namespaced_config_map(name).items}
+                listed: Any = core.list_namespaced_config_map(name)
+                found = {item.metadata.name for item in listed.items}
         assert "leftover" not in found
 
 
@@ -341,7 +343,8 @@ def test_nodes_are_what_was_declared(workshop: Workshop, tmp_path: Path, docker_
         name = provider.name_for(spec)
         made = provider.create(name, spec)
         with closing(made.api_client()) as api:
-            nodes = {item.metadata.name: item.metadata.labels for item in kube.CoreV1Api(api).list_node().items}
+            listed: Any = kube.CoreV1Api(api).list_node()
+            nodes = {item.metadata.name: item.metadata.labels for item in listed.items}
         assert nodes[f"{name}-worker"]["tier"] == "scoring"
         assert docker_client.containers.get(f"{name}-worker").ports["30080/tcp"]
     assert left_behind(docker_client, name) == []

@@ -60,9 +60,10 @@ def app(
 
 def ctr(client: docker.DockerClient, node: str, *args: str) -> str:
     """Ask the node's containerd."""
-    result = client.containers.get(node).exec_run(["ctr", "--namespace", "k8s.io", "images", *args])
-    assert result.exit_code == 0, result.output
-    return bytes(result.output).decode()
+    exit_code, output = client.containers.get(node).exec_run(["ctr", "--namespace", "k8s.io", "images", *args])
+    assert isinstance(output, bytes)
+    assert exit_code == 0, output
+    return output.decode()
 
 
 def images_on(client: docker.DockerClient, node: str) -> list[str]:

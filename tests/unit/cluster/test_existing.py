@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -90,7 +91,7 @@ def test_names_that_do_not(name: str) -> None:
         pytest.param({"context": "one"}, "a kubeconfig must be named", id="no kubeconfig"),
     ],
 )
-def test_nothing_is_taken_by_default(tmp_path: Path, given: dict[str, object], why: str) -> None:
+def test_nothing_is_taken_by_default(tmp_path: Path, given: dict[str, Any], why: str) -> None:
     """There is no default kubeconfig and no default context."""
     with pytest.raises(ContextRefusedError, match=why):
         create(tmp_path, **given)

@@ -94,7 +94,7 @@ def test_digest_covers_what_is_needed(write_recipe: Callable[..., Path], recipes
 def test_digest_depends_on_the_processor(write_recipe: Callable[..., Path], tmp_path: Path, pins: Pins) -> None:
     """Two processors sharing one cache do not get each other's programs."""
     write_recipe("tool", GO)
-    digests = {Recipes(pins, arch, tmp_path / "recipes").get("tool").digest for arch in ("amd64", "arm64")}  # type: ignore[arg-type]  # a tuple of literals is inferred as str
+    digests = {Recipes(pins, arch, tmp_path / "recipes").get("tool").digest for arch in ("amd64", "arm64")}
     assert len(digests) == 2
 
 
