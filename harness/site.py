@@ -17,7 +17,7 @@ from harness.assembly import Assembly
 from harness.cluster.namespace import NamespaceFactory
 from harness.cluster.provider import ClusterHandle
 from harness.commands.helm import Dialect
-from harness.deploy.deployer import ResourceRef
+from harness.deploy.deployer import ResourceRef, Witness
 from harness.deploy.helm import HelmDeployer
 from harness.deploy.kubectl import KubectlDeployer
 from harness.deploy.manifests import ManifestDeployer
@@ -89,12 +89,20 @@ class Site:
 
     def kubectl(self) -> KubectlDeployer:
         """Return what deploys with raw kubectl commands; close it to delete what it made."""
-        return KubectlDeployer(self.handle, self._assembly.runner, self._assembly.settings.deploy)
+        return KubectlDeployer(
+            self.handle, self._assembly.runner, self._assembly.settings.deploy, witness=self._witness()
+        )
 
     def manifests(self) -> ManifestDeployer:
         """Return what applies manifests; close it to delete what it made."""
         assembly = self._assembly
-        return ManifestDeployer(self.handle, assembly.runner, assembly.settings.deploy, labels=assembly.run.labels())
+        return ManifestDeployer(
+            self.handle,
+            assembly.runner,
+            assembly.settings.deploy,
+            labels=assembly.run.labels(),
+            witness=self._witness(),
+        )
 
     def helm(self) -> HelmDeployer:
         """Return what installs charts; close it to uninstall what it made."""
@@ -108,7 +116,11 @@ class Site:
             dialect=Dialect.from_version(helm.provenance.version),
             home=assembly.helm_home,
             labels=assembly.run.labels(),
+            witness=self._witness(),
         )
+
+    def _witness(self) -> Witness:
+        return self._assembly.evidence.witness(self.handle)
 
     # -- reaching
 

@@ -66,6 +66,32 @@ class Deployer(Protocol):
         """Delete every release that is still there and give up the connection to the cluster."""
 
 
+class Witness(Protocol):
+    """Told what one deployer does, so that a failure's evidence can show it."""
+
+    def deployed(self, release: Release) -> None:
+        """Hear of `release` as soon as it was sent, also of one that the cluster then refuses or that never runs."""
+
+    def leaving(self, release: Release) -> None:
+        """Hear that `release` failed and is about to be taken back: the last moment to look at its pods."""
+
+    def closed(self) -> None:
+        """Hear that the deployer has deleted what it made."""
+
+
+class NoWitness:
+    """A :class:`Witness` that nobody asks afterwards."""
+
+    def deployed(self, release: Release) -> None:
+        """See :meth:`Witness.deployed`."""
+
+    def leaving(self, release: Release) -> None:
+        """See :meth:`Witness.leaving`."""
+
+    def closed(self) -> None:
+        """See :meth:`Witness.closed`."""
+
+
 class LiveReleases:
     """What one deployer has made and not deleted yet; entered before a thing is made, so that nothing is forgotten."""
 

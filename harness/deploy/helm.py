@@ -14,7 +14,7 @@ from kubernetes.client import ApiClient
 from harness.cluster.provider import ClusterHandle
 from harness.commands import helm, kubectl
 from harness.commands.helm import Args, Dialect, ListedRelease, ReleaseReport, Revision, Values
-from harness.deploy.deployer import LiveReleases, Release
+from harness.deploy.deployer import LiveReleases, NoWitness, Release, Witness
 from harness.deploy.manifests import Manifest
 from harness.deploy.rollout import wait_for_deletion, wait_for_release
 from harness.errors import ChartError, DeployError, SeatrialError
@@ -41,6 +41,7 @@ class HelmDeployer:
         home: directory of the run's own where Helm keeps its cache, configuration and plugins.
         labels: put on Helm's release records, so that it is known who made them.
         dialect: the program's major version.
+        witness: told what is deployed.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class HelmDeployer:
         home: Path,
         labels: Mapping[str, str] | None = None,
         dialect: Dialect | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self._handle = handle
         self._runner = runner
@@ -61,6 +63,7 @@ class HelmDeployer:
         self._home = home
         self._labels = labels or {}
         self._dialect = dialect or Dialect()
+        self._witness = witness or NoWitness()
         self._live = LiveReleases()
 
     @cached_property
@@ -179,13 +182,18 @@ class HelmDeployer:
             made = self._release(helm.parse_release(self._check(attempted, outcome).stdout))
             withdraw()
             self._live.enter(namespace, release, lambda: self.uninstall(made))
+            self._witness.deployed(made)
             if wait:
                 self.wait(made, timeout_s=max(deadline.remaining_s(), 1.0))
             return made
 
         def take_back() -> None:
+            sent = self._as_sent(stub)
+            if not outcome.succeeded:
+                self._witness.deployed(sent)
             if not keep_failed:
-                self.uninstall(stub)
+                self._witness.leaving(sent)
+                self.uninstall(sent)
 
         return self._or_undo(settle, take_back)
 
@@ -236,12 +244,14 @@ class HelmDeployer:
 
         def settle() -> Release:
             made = self._release(helm.parse_release(self._check(attempted, outcome).stdout))
+            self._witness.deployed(made)
             if wait:
                 self.wait(made, timeout_s=max(deadline.remaining_s(), 1.0))
             return made
 
         def take_back() -> None:
             if not keep_failed and self.history(release, namespace=namespace)[-1].number != before:
+                self._witness.leaving(self._as_sent(Release(release, namespace, "helm")))
                 self.rollback(release, before, namespace=namespace, wait=False)
 
         return self._or_undo(settle, take_back)
@@ -323,14 +333,11 @@ class HelmDeployer:
         limit_s = timeout_s or self._settings.helm_timeout_s
         deadline = Deadline(limit_s)
         known = release if isinstance(release, Release) else Release(release, namespace, "helm")
-        resources = known.resources
-        if not resources:
-            outcome = self.run(*helm.get_manifest(known.name, namespace=known.namespace))
-            if outcome.succeeded and outcome.stdout.strip():
-                resources = Manifest.load(outcome.stdout).refs(known.namespace)
+        if not known.resources:
+            known = self._as_sent(known)
         args = helm.uninstall(known.name, namespace=known.namespace, timeout_s=limit_s)
         self._check(f"uninstall release '{known.name}'", self.run(*args, timeout_s=limit_s))
-        wait_for_deletion(self._api, reversed(resources), max(deadline.remaining_s(), 1.0))
+        wait_for_deletion(self._api, reversed(known.resources), max(deadline.remaining_s(), 1.0))
         self._live.forget(known.namespace, known.name)
 
     def get_manifest(self, release: str, *, namespace: str = "default", revision: int = 0) -> str:
@@ -362,6 +369,7 @@ class HelmDeployer:
         try:
             self._live.remove_all()
         finally:
+            self._witness.closed()
             if "_api" in self.__dict__:
                 self._api.close()  # type: ignore[no-untyped-call] # the client has no types
 
@@ -369,6 +377,14 @@ class HelmDeployer:
 
     def _get(self, args: Args, release: str) -> str:
         return self._check(f"read what release '{release}' holds", self.run(*args)).stdout
+
+    def _as_sent(self, release: Release) -> Release:
+        """Return `release` with the documents that Helm has on record for it, if it has any."""
+        outcome = self.run(*helm.get_manifest(release.name, namespace=release.namespace))
+        if not (outcome.succeeded and outcome.stdout.strip()):
+            return release
+        manifest = Manifest.load(outcome.stdout)
+        return replace(release, resources=manifest.refs(release.namespace), manifest=manifest.bodies)
 
     @staticmethod
     def _release(report: ReleaseReport) -> Release:

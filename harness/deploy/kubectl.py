@@ -14,7 +14,7 @@ from kubernetes.client import ApiClient
 from harness.cluster.provider import ClusterHandle
 from harness.commands import kubectl
 from harness.commands.kubectl import Context
-from harness.deploy.deployer import LiveReleases, Release, ResourceRef
+from harness.deploy.deployer import LiveReleases, NoWitness, Release, ResourceRef, Witness
 from harness.deploy.rollout import wait_for_deletion, wait_for_release
 from harness.errors import ClusterError, DeployError
 from harness.images.reference import ImageRef
@@ -32,12 +32,16 @@ class KubectlDeployer:
         handle: the cluster.
         runner: runs kubectl.
         settings: limits.
+        witness: told what is deployed.
     """
 
-    def __init__(self, handle: ClusterHandle, runner: Runner, settings: DeploySettings) -> None:
+    def __init__(
+        self, handle: ClusterHandle, runner: Runner, settings: DeploySettings, *, witness: Witness | None = None
+    ) -> None:
         self._handle = handle
         self._runner = runner
         self._settings = settings
+        self._witness = witness or NoWitness()
         self._live = LiveReleases()
 
     @cached_property
@@ -85,6 +89,7 @@ class KubectlDeployer:
         withdraw = self._live.enter(namespace, name, lambda: self.delete(release))
         body = self._make(args, withdraw, f"create {ref} from image '{reference}'")
         release = replace(release, manifest=(body,))
+        self._witness.deployed(release)
         if wait:
             self.wait(release, timeout_s=timeout_s)
         return release
@@ -125,7 +130,9 @@ class KubectlDeployer:
         release = Release(ref.name, namespace, "kubectl", (ref,), details={"exposes": deployment})
         withdraw = self._live.enter(namespace, f"{ref.name} (service)", lambda: self.delete(release))
         body = self._make(args, withdraw, f"expose deployment '{deployment}' as {ref}")
-        return replace(release, manifest=(body,))
+        release = replace(release, manifest=(body,))
+        self._witness.deployed(release)
+        return release
 
     def rollout_status(
         self, name: str, *, namespace: str = "default", kind: str = "deployment", timeout_s: float | None = None
@@ -189,6 +196,7 @@ class KubectlDeployer:
         try:
             self._live.remove_all()
         finally:
+            self._witness.closed()
             if "_api" in self.__dict__:
                 self._api.close()  # type: ignore[no-untyped-call] # the client has no types
 

@@ -15,7 +15,7 @@ from kubernetes.client import ApiClient
 from harness.cluster.provider import ClusterHandle
 from harness.commands import kubectl
 from harness.commands.kubectl import Applied, Refusal
-from harness.deploy.deployer import LiveReleases, Release, ResourceRef
+from harness.deploy.deployer import LiveReleases, NoWitness, Release, ResourceRef, Witness
 from harness.deploy.rollout import WORKLOADS, wait_for_deletion, wait_for_release
 from harness.deploy.watching import reading
 from harness.errors import CommandError, DeployError, ManifestError
@@ -333,6 +333,7 @@ class ManifestDeployer:
         runner: runs kubectl.
         settings: limits.
         labels: added to every object applied, so that it is known who made it.
+        witness: told what is deployed.
     """
 
     def __init__(
@@ -342,11 +343,13 @@ class ManifestDeployer:
         settings: DeploySettings,
         *,
         labels: Mapping[str, str] | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self._handle = handle
         self._runner = runner
         self._settings = settings
         self._labels = labels or {}
+        self._witness = witness or NoWitness()
         self._live = LiveReleases()
 
     @cached_property
@@ -393,6 +396,7 @@ class ManifestDeployer:
             details={"default_namespace": namespace},
         )
         withdraw = self._live.enter(release.namespace, release.name, lambda: self.delete(release))
+        self._witness.deployed(release)
         # Custom objects are understood only once their kind is established; namespaces need no call of their own.
         has_definitions = any(item.kind == "CustomResourceDefinition" for item in first)
         applied: list[tuple[Document, str]] = []
@@ -432,6 +436,7 @@ class ManifestDeployer:
         try:
             self._live.remove_all()
         finally:
+            self._witness.closed()
             if "_api" in self.__dict__:
                 self._api.close()  # type: ignore[no-untyped-call] # the client has no types
 

@@ -229,11 +229,16 @@ class Manifests:
 
     def collect(self, deadline: Deadline) -> Iterator[Finding]:  # noqa: ARG002 - nothing here can take long
         """See :meth:`Collector.collect`."""
+        # A Deployment and its Service may be releases of the same name; of what was sent twice, the last counts.
+        files: dict[str, dict[tuple[str, ...], Mapping[str, Any]]] = {}
         for release in self.releases:
-            documents = [_without_secrets(document) for document in release.manifest]
-            if documents:
-                text = yaml.safe_dump_all(documents, sort_keys=False)
-                yield f"{release.namespace or 'cluster'}/{release.name}.{release.method}.yaml", text
+            path = f"{release.namespace or 'cluster'}/{release.name}.{release.method}.yaml"
+            for document in release.manifest:
+                metadata = document.get("metadata", {})
+                key = (str(document.get("kind")), str(metadata.get("namespace")), str(metadata.get("name")))
+                files.setdefault(path, {})[key] = document
+        for path, documents in files.items():
+            yield path, yaml.safe_dump_all([*map(_without_secrets, documents.values())], sort_keys=False)
 
 
 def _without_secrets(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,18 @@ class RunDirectory:
         """Directory for what is collected when `test` fails in its phase `when`, made when asked for."""
         return _made(self.path / "failures" / dns_label(test, when))
 
+    def of_release(self, name: str) -> Path:
+        """A directory of its own for what is collected about a failed release before it is taken back."""
+        parent = _made(self.path / "withdrawn")
+        worker = (self.worker,) if self.worker else ()
+        number = 1
+        while True:
+            with contextlib.suppress(FileExistsError):
+                path = parent / dns_label(name, *worker, str(number))
+                path.mkdir()
+                return path
+            number += 1
+
 
 def _made(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)

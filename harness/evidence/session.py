@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.cluster.provider import ClusterHandle
-from harness.deploy.deployer import Release
+from harness.deploy.deployer import Release, Witness
 from harness.evidence.collect import cluster_collectors, collect
 from harness.evidence.directory import RunDirectory
 from harness.evidence.model import ChosenSetting, Failure
@@ -33,10 +33,12 @@ class Scene:
     Args:
         namespaces: each with the cluster it is in, in the order they came into use.
         releases: what was deployed there, the latest last.
+        files: what was collected about releases before they were taken back.
     """
 
     namespaces: list[tuple[ClusterHandle, str]] = field(default_factory=list)
     releases: list[tuple[ClusterHandle, Release]] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
 
     @contextmanager
     def watching(self, handle: ClusterHandle, namespace: str) -> Iterator[None]:
@@ -46,15 +48,63 @@ class Scene:
             yield
         finally:
             self.namespaces.remove((handle, namespace))
-            self.releases = [(where, one) for where, one in self.releases if one.namespace != namespace]
-
-    def deployed(self, handle: ClusterHandle, release: Release) -> None:
-        """Have `release` in the scene until its namespace leaves it."""
-        self.releases.append((handle, release))
 
     def clusters(self) -> list[ClusterHandle]:
         """The clusters in the scene, each once."""
-        return list({handle.name: handle for handle, _ in self.namespaces}.values())
+        return list({handle.name: handle for handle, _ in (*self.namespaces, *self.releases)}.values())
+
+    def namespaces_in(self, handle: ClusterHandle) -> list[str]:
+        """The namespaces of one cluster that are watched or deployed to, each once."""
+        watched = [namespace for where, namespace in self.namespaces if where == handle]
+        return list(dict.fromkeys((*watched, *_namespaces_of(self.releases_in(handle)))))
+
+    def releases_in(self, handle: ClusterHandle) -> list[Release]:
+        """What was deployed to one cluster."""
+        return [release for where, release in self.releases if where == handle]
+
+
+def _namespaces_of(releases: Iterable[Release]) -> list[str]:
+    return [
+        namespace
+        for release in releases
+        for namespace in (release.namespace, *(ref.namespace for ref in release.resources))
+        if namespace
+    ]
+
+
+class _DeployerWitness:
+    """A :class:`~harness.deploy.deployer.Witness` that keeps a scene.
+
+    Args:
+        scene: where the releases of its deployer are until that is closed.
+        handle: the deployer's cluster.
+        look: collects what there is to see of a release now and returns the files.
+    """
+
+    def __init__(
+        self, scene: Scene, handle: ClusterHandle, look: Callable[[ClusterHandle, Release], Sequence[Path]]
+    ) -> None:
+        self._scene = scene
+        self._handle = handle
+        self._look = look
+        self._releases: list[tuple[ClusterHandle, Release]] = []
+        self._files: list[Path] = []
+
+    def deployed(self, release: Release) -> None:
+        """See :meth:`harness.deploy.deployer.Witness.deployed`."""
+        self._releases.append((self._handle, release))
+        self._scene.releases.append((self._handle, release))
+
+    def leaving(self, release: Release) -> None:
+        """See :meth:`harness.deploy.deployer.Witness.leaving`."""
+        files = self._look(self._handle, release)
+        self._files += files
+        self._scene.files += files
+
+    def closed(self) -> None:
+        """See :meth:`harness.deploy.deployer.Witness.closed`."""
+        self._scene.releases = [one for one in self._scene.releases if one not in self._releases]
+        self._scene.files = [path for path in self._scene.files if path not in self._files]
 
 
 class EvidenceSession:
@@ -88,24 +138,33 @@ class EvidenceSession:
         """
         directory = self._directory.of_failure(test, when)
         sections: list[Section] = []
-        files: list[Path] = []
+        files: list[Path] = [*self.scene.files]
         for handle in self.scene.clusters():
             if trouble := self._diagnose(handle):
                 # A cluster that is gone cannot be asked anything, and waiting for its answers helps nobody.
                 sections.append(("seatrial cluster", trouble))
                 self._recorder.note(trouble)
                 continue
-            namespaces = [namespace for where, namespace in self.scene.namespaces if where == handle]
-            releases = [release for where, release in self.scene.releases if where == handle]
-            collectors = cluster_collectors(
-                self._runner, handle, namespaces, releases, log_tail_lines=self._log_tail_lines
-            )
-            files += collect(collectors, directory, redact=self._recorder.redact, note=self._recorder.note)
+            files += self._collect(handle, self.scene.namespaces_in(handle), self.scene.releases_in(handle), directory)
         relative = tuple(str(path.relative_to(self._directory.path)) for path in files)
         self._recorder.failure(Failure(test, when, self._recorder.redact(message), relative))
         if files:
             sections.append(("seatrial evidence", str(directory)))
         return sections
+
+    def witness(self, handle: ClusterHandle) -> Witness:
+        """Return what one deployer tells of its releases."""
+        return _DeployerWitness(self.scene, handle, self._look_at)
+
+    def _look_at(self, handle: ClusterHandle, release: Release) -> tuple[Path, ...]:
+        directory = self._directory.of_release(release.name)
+        return self._collect(handle, list(dict.fromkeys(_namespaces_of([release]))), [release], directory)
+
+    def _collect(
+        self, handle: ClusterHandle, namespaces: Sequence[str], releases: Sequence[Release], directory: Path
+    ) -> tuple[Path, ...]:
+        collectors = cluster_collectors(self._runner, handle, namespaces, releases, log_tail_lines=self._log_tail_lines)
+        return collect(collectors, directory, redact=self._recorder.redact, note=self._recorder.note)
 
     def write(self) -> None:
         """Write what is recorded so far."""
