@@ -179,7 +179,7 @@ def test_a_suite_written_for_pytest_kind_runs_unchanged(
     assert created == [True, False], f"node '{node.name}' was used again"
     assert not (project / ".pytest-kind").exists()
     assert not list((tmp_path / "cache" / "seatrial").glob("artifacts/*"))
-    assert not (tmp_path / "home" / ".kube").exists()
+    assert not (tmp_path / "home" / ".kube" / "config").exists()
 
 
 def record_of(path: Path) -> dict[str, Any]:
