@@ -31,6 +31,10 @@ _KUBEADM_LIST_ARGS_FROM = (1, 36)
 _LONG_GRACE = "12h0m0s"
 
 
+# kind has kube-proxy gather changes for a second before it acts on them; a test waits for each change.
+_PROXY_PATCH = yaml.safe_dump({"kind": "KubeProxyConfiguration", "iptables": {"minSyncPeriod": "0.1s"}})
+
+
 def render(spec: ClusterSpec, image: str, *, kubeadm_patches: str = "") -> str:
     """Return the YAML document for `kind create cluster --config`.
 
@@ -51,6 +55,7 @@ def render(spec: ClusterSpec, image: str, *, kubeadm_patches: str = "") -> str:
         "nodes": nodes,
         "containerdConfigPatches": [_REGISTRY_PATCH],
         "kubeadmConfigPatches": [
+            _PROXY_PATCH,
             *_kubeadm_patches([node["role"] for node in nodes], spec.kubernetes),
             *([_patches_directory(kubeadm_patches)] if kubeadm_patches else []),
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from harness.cleanup import CleanupStack
@@ -123,7 +124,15 @@ class LiveReleases:
             CleanupError: some of it could not be removed.
         """
         stack = CleanupStack()
-        for namespace, name, remove in self._entries:
-            stack.push(f"release '{name}' in namespace '{namespace}'", remove)
-        self._entries.clear()
+        for entry in self._entries:
+            stack.push(f"release '{entry[1]}' in namespace '{entry[0]}'", partial(self._remove, entry))
         stack.close()
+
+    def _remove(self, entry: tuple[str, str, Callable[[], object]]) -> None:
+        """Remove one release; Ctrl-C meanwhile leaves its entry to be removed the next time."""
+        try:
+            entry[2]()
+        except Exception:
+            self._entries = [one for one in self._entries if one is not entry]
+            raise
+        self._entries = [one for one in self._entries if one is not entry]

@@ -239,6 +239,8 @@ def _pod_name(pod: Body) -> str:
 _NO_SUCH_IMAGE = re.compile(
     r"code = NotFound|: not found|manifest unknown|repository does not exist|pull access denied"
     r"|insufficient_scope|no match for platform|name unknown|invalid reference format"
+    # The name server's definite answer: there is no such registry for this node.
+    r"|no such host"
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, retry_if_result
 
 from harness.errors import EndpointNotReadyError
@@ -17,6 +19,9 @@ NOT_READY_STATUSES = frozenset({502, 503, 504})
 # Pauses double from 50 ms to 1 s: an endpoint that is about to answer is found quickly, a dead one is not hammered.
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
+# A packet sent to a balancer before it announces its address is lost, and the kernel sends it again after 1 s, then 2 s
+# (RFC 6298): a new connection is quicker. Longer with each attempt, for services that are far away.
+FIRST_CONNECT_S = 0.25
 # Looking at what serves takes some requests to the API server: not more often than an endpoint usually needs to start.
 HOPELESS_INTERVAL_S = 1.0
 
@@ -51,13 +56,17 @@ def wait_until_answers(
 
     looked_at = clock.now()
 
+    connecting = itertools.count()
+
     def attempt() -> ScoreResponse:
         nonlocal looked_at
         if clock.now() - looked_at >= HOPELESS_INTERVAL_S:
             if (error := request.endpoint.hopeless()) is not None:
                 raise error
             looked_at = clock.now()
-        return transport.send(request.with_timeout(min(request.timeout_s, max(deadline.remaining_s(), FIRST_PAUSE_S))))
+        timeout_s = min(request.timeout_s, max(deadline.remaining_s(), FIRST_PAUSE_S))
+        connect_timeout_s = min(timeout_s, FIRST_CONNECT_S * 2.0 ** min(next(connecting), 10))
+        return transport.send(request.with_timeout(timeout_s, connect_timeout_s=connect_timeout_s))
 
     try:
         return retrying(attempt)

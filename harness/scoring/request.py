@@ -37,6 +37,7 @@ class ScoreRequest:
         method: HTTP method; ``POST`` by default, as scoring is.
         headers: headers added to the endpoint's; they win over the endpoint's and over the JSON content type.
         timeout_s: seconds from connecting to the last byte of the answer.
+        connect_timeout_s: seconds for connecting alone; ``None`` leaves it all of `timeout_s`.
         secrets: values masked wherever the request is shown.
 
     Raises:
@@ -49,6 +50,7 @@ class ScoreRequest:
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout_s: float = DEFAULT_TIMEOUT_S
+    connect_timeout_s: float | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
     _body: bytes | None = field(init=False, repr=False, compare=False)
 
@@ -83,9 +85,9 @@ class ScoreRequest:
                 merged[name.lower()] = (name, value)
         return dict(merged.values())
 
-    def with_timeout(self, timeout_s: float) -> ScoreRequest:
-        """Return the same request with another time limit in seconds."""
-        return replace(self, timeout_s=timeout_s)
+    def with_timeout(self, timeout_s: float, *, connect_timeout_s: float | None = None) -> ScoreRequest:
+        """Return the same request with other time limits in seconds."""
+        return replace(self, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s)
 
     def masked(self, text: str) -> str:
         """Return `text` with this request's secrets masked, also where they are escaped for JSON or for an address."""

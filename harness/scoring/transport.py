@@ -70,7 +70,7 @@ class RequestsTransport:
             request.url,
             headers=request.all_headers(),
             data=request.body,
-            timeout=request.timeout_s,
+            timeout=(request.connect_timeout_s or request.timeout_s, request.timeout_s),
             verify=request.endpoint.verify,
             cert=(str(certificate[0]), str(certificate[1])) if certificate else None,
             allow_redirects=False,
@@ -102,7 +102,7 @@ class RequestsTransport:
 def _what_was_seen(error: Exception, request: ScoreRequest) -> str:
     """Say how the attempt ended, and what the way to the service knows about it."""
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        seen = f"no connection within {request.timeout_s:g} s"
+        seen = f"no connection within {request.connect_timeout_s or request.timeout_s:g} s"
     elif isinstance(error, requests.exceptions.Timeout) or isinstance(_innermost(error), TimeoutError):
         seen = f"no complete answer within {request.timeout_s:g} s"
     else:

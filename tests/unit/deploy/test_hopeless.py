@@ -49,6 +49,13 @@ TIMED_OUT = "failed to do request: dial tcp 10.0.0.1:443: i/o timeout"
             pod(waiting("ErrImagePull", "rpc error: code = NotFound desc = x")), [], "ErrImagePull", 0.0, id="not found"
         ),
         pytest.param(
+            pod(waiting("ErrImagePull", "dial tcp: lookup registry.invalid on 10.96.0.10:53: no such host")),
+            [],
+            "ErrImagePull",
+            0.0,
+            id="no such registry",
+        ),
+        pytest.param(
             pod(waiting("ErrImagePull", TIMED_OUT)), [], "ErrImagePull", AT_DEADLINE, id="registry slow once: may pass"
         ),
         pytest.param(

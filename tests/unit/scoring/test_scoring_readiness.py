@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.access.endpoint import Endpoint
-from harness.errors import AccessError, EndpointNotReadyError
+from harness.errors import AccessError, EndpointNotReadyError, RolloutError
 from harness.scoring.readiness import LONGEST_PAUSE_S, wait_until_answers
 from harness.scoring.request import ScoreRequest
 from harness.testing import ManualClock, ScriptedTransport
@@ -31,6 +31,23 @@ def test_an_endpoint_that_is_not_there_yet_is_asked_again(trouble: EndpointNotRe
     response.assert_status(200).assert_json({"score": [1, 2]})
     assert len(transport.requests) == 3
     assert clock.slept == [0.05, 0.1]
+
+
+def test_connecting_is_given_more_time_with_each_attempt() -> None:
+    """A lost first packet costs a new connection, not the kernel's pauses; one far away still gets through."""
+    transport = ScriptedTransport(REFUSED, REFUSED, REFUSED, {"score": [1, 2]})
+    wait_until_answers(transport, REQUEST.with_timeout(1.5), timeout_s=10, clock=ManualClock())
+    assert [one.connect_timeout_s for one in transport.requests] == [0.25, 0.5, 1.0, 1.5]
+
+
+def test_what_is_hopeless_ends_the_wait() -> None:
+    """When what serves has crashed, its reason is raised instead of waiting for the deadline."""
+    crashed = RolloutError("serve", reason="CrashLoopBackOff")
+    endpoint = Endpoint("http://127.0.0.1:5000", hopeless=lambda: crashed)
+    with pytest.raises(RolloutError, match="CrashLoopBackOff"):
+        wait_until_answers(
+            ScriptedTransport(*[REFUSED] * 100), ScoreRequest(endpoint), timeout_s=60, clock=ManualClock()
+        )
 
 
 @pytest.mark.parametrize("status", [200, 201, 400, 401, 404, 405, 418, 429, 500, 501])
