@@ -43,7 +43,7 @@ from harness.images.container import ContainerSpec, RunningContainer, running_co
 from harness.images.load import load_image
 from harness.images.push import PushedImage, image_in_engine, push
 from harness.images.reference import ImageRef
-from harness.naming import Run
+from harness.naming import LABEL_OWNER, Run
 from harness.outside.registry import LocalRegistry
 from harness.process.runner import SubprocessRunner
 from harness.progress import LiveProgress, Progress
@@ -60,6 +60,9 @@ from harness.supply.inventory import Pruned
 from harness.supply.resolver import Supply
 
 T = TypeVar("T")
+
+# A creation that is to end begins one or two more programs at most.
+_INTERRUPT_AGAIN_S = 0.2
 
 
 class Assembly:
@@ -107,6 +110,11 @@ class Assembly:
     @property
     def _clusters_dir(self) -> Path:
         return self.settings.supply.cache_dir / "clusters"
+
+    def lock_dir(self, handle: ClusterHandle) -> Path:
+        """Where those who use a cluster lock its fixed names: a cluster of ours takes its locks with it."""
+        own = self._clusters_dir / handle.name
+        return (own if handle.provider == "kind" else self.settings.supply.cache_dir) / "locks"
 
     # -- parts
 
@@ -342,9 +350,7 @@ class Assembly:
         Raises:
             CleanupError: some of it could not be removed.
         """
-        if any(not future.done() for future in self._pending):
-            # Nobody waits for that cluster any more; its creation rolls itself back.
-            self.runner.interrupt()
+        self._interrupt_creation()
         self._pool.shutdown(wait=True, cancel_futures=True)
         try:
             with self.recorder.step("remove what the run made", phase="cleanup"):
@@ -354,6 +360,22 @@ class Assembly:
                 for item in self.supply.used():
                     self.recorder.artifact(item.provenance)
                 self.evidence.write()
+
+    def _remove_own(self, engine: Engine) -> None:
+        """Remove what bears this run's labels in the engine and was not removed, its test being interrupted at that."""
+        me = self.run.labels()[LABEL_OWNER]
+        with closing(engine.client()) as client:
+            sweep(client, is_alive=lambda owner: owner != me)
+
+    def _interrupt_creation(self) -> None:
+        """Have clusters that nobody waits for any more roll themselves back."""
+        waiting = any(not future.done() for future in self._pending)
+        if waiting and isinstance(provider := self._parts.get("provider"), KindProvider):
+            provider.interrupt()
+        while waiting:
+            # Again and again: a program that was not there the first time may have been started meanwhile.
+            self.runner.interrupt()
+            waiting = bool(wait(self._pending, timeout=_INTERRUPT_AGAIN_S).not_done)
 
     # -- making parts
 
@@ -382,6 +404,8 @@ class Assembly:
     def _find_engine(self) -> Engine:
         engine = find_engine(self.settings.engine, self._environ, self.managed_engine)
         self.recorder.version("docker engine", engine.version + (" (Seatrial's own)" if engine.managed else ""))
+        # The first to be registered is the last to run.
+        self.cleanup.push("what Ctrl-C kept tests from removing", partial(self._remove_own, engine))
         with closing(engine.client()) as client:
             swept = sweep(client)
         for what, why in swept.failed:

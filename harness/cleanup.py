@@ -2,10 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import TracebackType
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
 
 from harness.errors import CleanupError
+
+
+@contextmanager
+def undisturbed(say: Callable[[str], object]) -> Iterator[Callable[[], signal.Signals | None]]:
+    """Let the block, which removes things, run to its end although SIGINT or SIGTERM arrives meanwhile.
+
+    The first is told and noted: the block's value returns it when asked. A second SIGINT ends the block after all.
+    Only the main thread may say what a signal does; in another the block runs as it is.
+
+    Args:
+        say: gets a sentence for the user, in the middle of whatever the main thread is doing.
+    """
+    noted: list[signal.Signals] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame
+        if noted and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if not noted:
+            noted.append(signal.Signals(number))
+            say(f"{noted[0].name}: removing what this run made first; Ctrl-C now leaves the rest to the next run")
+
+    def first() -> signal.Signals | None:
+        return noted[0] if noted else None
+
+    if threading.current_thread() is not threading.main_thread():
+        yield first
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield first
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class CleanupStack:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.cleanup import undisturbed
 from harness.errors import SettingsError
 from harness.naming import Run
 from harness.settings import options
@@ -48,6 +49,9 @@ EVIDENCE: pytest.StashKey[EvidenceSession] = pytest.StashKey()
 # Of a controller of parallel workers: it runs no test, so it has no session fixtures.
 WORKERS: pytest.StashKey[Recorder] = pytest.StashKey()
 
+# The signal that ended the run, for its exit code.
+TERMINATED: pytest.StashKey[int] = pytest.StashKey()
+
 # What a controller of parallel workers tells each: which run it takes part in.
 WORKER_RUN = "seatrial_run"
 
@@ -57,6 +61,10 @@ class Terminal:
 
     def __init__(self) -> None:
         self.stream = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+
+    def say_at_once(self, text: str) -> None:
+        """Show a line from a signal handler, where no lock may be taken and no buffer be used."""
+        os.write(self.stream.fileno(), f"\n{text}\n".encode())
 
     def pytest_unconfigure(self) -> None:
         """Let go of it."""
@@ -123,6 +131,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Give a run that was terminated the exit code that shells give."""
+    if (number := session.config.stash.get(TERMINATED, None)) is not None:
+        session.exitstatus = 128 + number
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say where the time went and where the evidence is; parallel workers leave that to their controller."""
     if not hasattr(config, "workerinput") and (lines := _summary(config)):
@@ -152,25 +166,33 @@ def seatrial(request: pytest.FixtureRequest) -> Iterator[Assembly]:
     config = request.config
     worker = getattr(config, "workerinput", {})
     terminal: Terminal = config.pluginmanager.get_plugin(TERMINAL)  # type: ignore[assignment] # registered with the options
-    with _terminated_like_ctrl_c():
+    with _terminated_like_ctrl_c(config):
         assembly = Assembly(
             config.stash[SETTINGS],
             environ=dict(os.environ),
             stream=terminal.stream,
             run=Run.begin(**worker.get(WORKER_RUN, {}), worker=worker.get("workerid", "")),
         )
-        with closing(assembly):
+        try:
             config.stash[EVIDENCE] = assembly.evidence
             yield assembly
+        finally:
+            with undisturbed(terminal.say_at_once) as disturbance:
+                assembly.close()
+            # A run that was interrupted before need not hear of it twice.
+            if (number := disturbance()) and request.session.exitstatus == pytest.ExitCode.OK:
+                signal.raise_signal(number)
 
 
 @contextmanager
-def _terminated_like_ctrl_c() -> Iterator[None]:
+def _terminated_like_ctrl_c(config: pytest.Config) -> Iterator[None]:
     """Have SIGTERM end the run the way Ctrl-C does, so that what was made is removed."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         del frame
-        pytest.exit(f"received {signal.Signals(number).name}", returncode=128 + number)
+        config.stash[TERMINATED] = number
+        # Not pytest.exit: that is an Exception, and code that handles those would go on.
+        raise KeyboardInterrupt(f"received {signal.Signals(number).name}")
 
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may say what a signal does

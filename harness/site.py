@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.access.api_proxy import api_proxy
 from harness.access.endpoint import Endpoint
@@ -17,12 +17,14 @@ from harness.assembly import Assembly
 from harness.cluster.namespace import NamespaceFactory
 from harness.cluster.provider import ClusterHandle
 from harness.commands.helm import Dialect
-from harness.deploy.deployer import ResourceRef, Witness
+from harness.deploy.deployer import Deployer, ResourceRef, Witness
 from harness.deploy.helm import HelmDeployer
 from harness.deploy.kubectl import KubectlDeployer
 from harness.deploy.manifests import ManifestDeployer
 from harness.deploy.rollout import problem_in, wait_for_load_balancer
 from harness.images.reference import ImageRef
+
+D = TypeVar("D", bound=Deployer)
 
 
 class Site:
@@ -75,7 +77,7 @@ class Site:
             self.handle,
             run=assembly.run,
             cleanup=assembly.cleanup,
-            lock_dir=settings.supply.cache_dir / "locks",
+            lock_dir=assembly.lock_dir(self.handle),
             disposable=self.handle.provider == "kind" and not settings.cluster.keep,
         )
 
@@ -89,26 +91,28 @@ class Site:
 
     def kubectl(self) -> KubectlDeployer:
         """Return what deploys with raw kubectl commands; close it to delete what it made."""
-        return KubectlDeployer(
+        deployer = KubectlDeployer(
             self.handle, self._assembly.runner, self._assembly.settings.deploy, witness=self._witness()
         )
+        return self._closed_at_the_end(deployer)
 
     def manifests(self) -> ManifestDeployer:
         """Return what applies manifests; close it to delete what it made."""
         assembly = self._assembly
-        return ManifestDeployer(
+        deployer = ManifestDeployer(
             self.handle,
             assembly.runner,
             assembly.settings.deploy,
             labels=assembly.run.labels(),
             witness=self._witness(),
         )
+        return self._closed_at_the_end(deployer)
 
     def helm(self) -> HelmDeployer:
         """Return what installs charts; close it to uninstall what it made."""
         assembly = self._assembly
         helm = assembly.supply.program("helm")
-        return HelmDeployer(
+        deployer = HelmDeployer(
             self.handle,
             assembly.runner,
             assembly.settings.deploy,
@@ -118,9 +122,15 @@ class Site:
             labels=assembly.run.labels(),
             witness=self._witness(),
         )
+        return self._closed_at_the_end(deployer)
 
     def _witness(self) -> Witness:
         return self._assembly.evidence.witness(self.handle)
+
+    def _closed_at_the_end(self, deployer: D) -> D:
+        """Return `deployer`, closed when the run ends if Ctrl-C kept its user from doing so."""
+        self._assembly.cleanup.push(f"releases in cluster '{self.handle.name}'", deployer.close)
+        return deployer
 
     # -- reaching
 

@@ -135,6 +135,7 @@ class KindProvider:
         self._store = RecordStore(state_dir)
         self._progress = progress
         self._kind_version: str | None = None
+        self._interrupted = False
         # The user's --kubeconfig is one file: the first cluster of the run gets it.
         self._exported: str | None = None
 
@@ -174,6 +175,10 @@ class KindProvider:
     def release(self, name: str) -> None:
         """Leave cluster `name`: remove it unless it is kept or other living runs use it."""
         self._leave(name, even_if_kept=False)
+
+    def interrupt(self) -> None:
+        """Have a creation that another thread is at work on end soon, and roll itself back."""
+        self._interrupted = True
 
     def sweep(self) -> tuple[str, ...]:
         """Remove what killed runs left in the engine and on disk; return the names of the clusters removed."""
@@ -277,7 +282,9 @@ class KindProvider:
             with self._progress.step(f"create cluster '{plan.name}' ({_count(plan.nodes, 'node')})", usual_s=usual_s):
                 record = self._run_actions(client, plan, record)
         except BaseException as error:
-            logs = self._roll_back(client, plan, interrupted=not isinstance(error, Exception))
+            # In a background thread Ctrl-C arrives as whatever it ended there.
+            interrupted = self._interrupted or not isinstance(error, Exception)
+            logs = self._roll_back(client, plan, interrupted=interrupted)
             if isinstance(error, (SeatrialError, DockerException, ApiException, HTTPError)):
                 raise _creation_error(error, plan.name, logs) from error
             raise
@@ -305,9 +312,12 @@ class KindProvider:
                 nodes=plan.nodes,
                 node_exec=partial(_exec_in_node, client, nodes[0]),
                 deadline=deadline,
-                hopeless=lambda: _dead_nodes(client, plan.name),
+                hopeless=lambda: self._why_stopped(plan.name) or _dead_nodes(client, plan.name),
             )
             return replace(made, state="ready", nodes=ready, kubernetes=server_version(api))
+
+    def _why_stopped(self, name: str) -> ClusterError | None:
+        return ClusterError(f"create cluster '{name}'", seen="the run was interrupted") if self._interrupted else None
 
     def _start_registry(self, name: str, labels: Mapping[str, str]) -> ClusterRegistry | None:
         if self._registry is None:
@@ -315,6 +325,8 @@ class KindProvider:
         return self._registry(name=_registry_name(name), network=name, labels=labels)
 
     def _create_nodes(self, plan: _Plan, kubeconfig_path: Path, deadline: Deadline) -> None:
+        if stopped := self._why_stopped(plan.name):
+            raise stopped
         config = self._store.directory_of(plan.name) / "kind.yaml"
         config.write_text(plan.document, encoding="utf-8")
         argv = kind_argv.create_cluster(plan.name, kubeconfig=kubeconfig_path, config=config)
@@ -323,21 +335,21 @@ class KindProvider:
         kubeconfig_path.chmod(0o600)
 
     def _roll_back(self, client: docker.DockerClient, plan: _Plan, *, interrupted: bool) -> Path | None:
-        """Keep the node logs, remove the rest; return where the logs are."""
+        """Remove what there is but the node logs; return where those are. Nobody reads them after Ctrl-C."""
         logs: Path | None = None
         name = plan.name
         directory = self._store.directory / ".logs" / f"{name}-{self._run.own_id}"
         try:
             names, (image, *_) = kind_config.node_names(plan.document, name), kind_config.node_images(plan.document)
             let_creation_end(client, name, names, image=image)
-            logs = self._keep_logs(client, name, directory, interrupted=interrupted)
+            logs = None if interrupted else self._keep_logs(client, name, directory)
         except (SeatrialError, DockerException, OSError) as error:
             _log.warning("the node logs of cluster '%s' could not be kept: %s", name, error)
         finally:
             self._remove(client, name)
         return logs
 
-    def _keep_logs(self, client: docker.DockerClient, name: str, directory: Path, *, interrupted: bool) -> Path | None:
+    def _keep_logs(self, client: docker.DockerClient, name: str, directory: Path) -> Path | None:
         nodes = node_containers(client, name)
         if not nodes:
             return None
@@ -345,8 +357,7 @@ class KindProvider:
         for node in nodes:
             text = client.api.logs(node.container_id)
             (directory / f"{node.name}.log").write_bytes(text)
-        if not interrupted:  # who pressed Ctrl-C does not want to wait for more than that
-            self._export_logs(name, directory)
+        self._export_logs(name, directory)
         return directory
 
     def _export_logs(self, name: str, directory: Path) -> None:
@@ -358,6 +369,8 @@ class KindProvider:
     # -- leaving and removing
 
     def _leave(self, name: str, *, even_if_kept: bool) -> None:
+        if self._store.load(name) is None:
+            return  # rolled back, and its lock removed: taking that would make it anew
         with self._locked(name), closing(self._engine.client()) as client:
             record = self._store.load(name)
             if record is None:

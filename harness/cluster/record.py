@@ -125,10 +125,13 @@ class RecordStore:
     def lock(self, name: str) -> BaseFileLock:
         """The lock to hold while cluster `name` is made, joined, left or removed."""
         if name not in self._locks:
-            locks = self.directory / ".locks"
-            locks.mkdir(parents=True, exist_ok=True)
-            self._locks[name] = FileLock(locks / f"{name}.lock")
+            path = self._lock_path(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._locks[name] = FileLock(path)
         return self._locks[name]
+
+    def _lock_path(self, name: str) -> Path:
+        return self.directory / ".locks" / f"{name}.lock"
 
     def load(self, name: str) -> ClusterRecord | None:
         """Return the record of cluster `name`, ``None`` when there is none that can be read."""
@@ -147,8 +150,15 @@ class RecordStore:
         draft.replace(path)
 
     def remove(self, name: str) -> None:
-        """Remove the directory of cluster `name` with all that is in it."""
+        """Remove the directory of cluster `name` with all that is in it.
+
+        Its lock goes too where the name is one run's own. Others may be waiting for the lock of a name that is used
+        again: they would hold a file that nobody else finds.
+        """
+        record = self.load(name)
         shutil.rmtree(self.directory_of(name), ignore_errors=True)
+        if record is not None and record.run_id in name:
+            self._lock_path(name).unlink(missing_ok=True)
 
     def names(self) -> tuple[str, ...]:
         """The names of all clusters with a directory here."""
