@@ -163,6 +163,11 @@ class Assembly:
 
     # -- clusters
 
+    @property
+    def clusters(self) -> RecordStore:
+        """What is known of the clusters that Seatrial made."""
+        return RecordStore(self._clusters_dir)
+
     def cluster(self, spec: ClusterSpec, suffix: str = "") -> ClusterHandle:
         """Return a usable cluster of this declaration.
 
@@ -325,7 +330,7 @@ class Assembly:
                 return pruned
         except EngineError as error:
             return replace(pruned, kept=[*pruned.kept, (str(data_root), error.seen)])
-        records = RecordStore(self._clusters_dir)
+        records = self.clusters
         for name in records.names():
             record = records.load(name)
             if record is not None and record.docker_host == own.docker_host:
@@ -334,7 +339,7 @@ class Assembly:
         return replace(pruned, removed=[*pruned.removed, str(data_root)], freed_bytes=freed_bytes)
 
     def _prune_records(self) -> None:
-        records = RecordStore(self._clusters_dir)
+        records = self.clusters
         with suppress(EngineError):
             engine = self.engine
             with closing(engine.client()) as client:

@@ -1,4 +1,4 @@
-"""The `seatrial` command: supply and engine by hand, outside any test run."""
+"""The `seatrial` command: supply, engine and kept clusters by hand, outside any test run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
 
+from harness.cluster import cli as cluster_cli
 from harness.engine import cli as engine_cli
 from harness.errors import SeatrialError, SettingsError
 from harness.settings import options
@@ -27,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     settings = argparse.ArgumentParser(add_help=False)
     options.add_to_argparse(settings, ("supply", "engine"))
-    for room in (supply_cli, engine_cli):
+    for room in (supply_cli, engine_cli, cluster_cli):
         room.register(commands, (settings,))
     return parser
 
@@ -65,6 +66,8 @@ def _run(args: argparse.Namespace) -> int:
     with closing(Assembly(settings, environ=dict(os.environ), stream=sys.stderr)) as assembly:
         if args.command == "supply":
             return supply_cli.run(args, assembly.supply, sys.stdout, prune=assembly.prune)
+        if args.command == "cluster":
+            return cluster_cli.run(args, assembly.clusters, lambda: assembly.engine, sys.stdout)
         return engine_cli.run(
             args,
             settings,

@@ -34,7 +34,7 @@ from harness.cluster.node_logs import known_causes
 from harness.cluster.provider import ClusterHandle, ClusterSpec
 from harness.cluster.readiness import is_healthy, server_version, wait_until_usable
 from harness.cluster.record import LABEL_HOST, LABEL_RECORD, ClusterRecord, RecordStore, host_identity
-from harness.cluster.sweep import sweep
+from harness.cluster.sweep import remove_recorded, sweep
 from harness.commands import kind as kind_argv
 from harness.engine.engine import Engine
 from harness.errors import ClusterError, ClusterNotReadyError, CommandError, SeatrialError, WaitTimeoutError
@@ -221,7 +221,7 @@ class KindProvider:
                 hint="wait for that run to end, or choose another --cluster-name",
             )
         with self._progress.step(f"remove cluster '{plan.name}': {unfit}"):
-            self._remove(client, plan.name)
+            remove_recorded(client, self._store, plan.name)
         return None
 
     def _refuse_foreign(self, client: docker.DockerClient, name: str) -> None:
@@ -346,7 +346,7 @@ class KindProvider:
         except (SeatrialError, DockerException, OSError) as error:
             _log.warning("the node logs of cluster '%s' could not be kept: %s", name, error)
         finally:
-            self._remove(client, name)
+            remove_recorded(client, self._store, name)
         return logs
 
     def _keep_logs(self, client: docker.DockerClient, name: str, directory: Path) -> Path | None:
@@ -380,14 +380,7 @@ class KindProvider:
                 self._store.save(record)
                 return
             with self._progress.step(f"remove cluster '{name}'", usual_s=2.0):
-                self._remove(client, name)
-
-    def _remove(self, client: docker.DockerClient, name: str) -> None:
-        record = self._store.load(name)
-        remove_cluster(client, name)
-        if record is not None and Path(record.kubeconfig).parent != self._store.directory_of(name):
-            Path(record.kubeconfig).unlink(missing_ok=True)
-        self._store.remove(name)
+                remove_recorded(client, self._store, name)
 
     # -- the user's --kubeconfig
 

@@ -49,6 +49,15 @@ def sweep(client: docker.DockerClient, store: RecordStore, *, docker_host: str) 
     return tuple(removed)
 
 
+def remove_recorded(client: docker.DockerClient, store: RecordStore, name: str) -> None:
+    """Remove cluster `name` from the engine, then its record, kubeconfig and whatever else its directory holds."""
+    record = store.load(name)
+    remove_cluster(client, name)
+    if record is not None and Path(record.kubeconfig).parent != store.directory_of(name):
+        Path(record.kubeconfig).unlink(missing_ok=True)
+    store.remove(name)
+
+
 def is_abandoned(labels: Mapping[str, str], record: ClusterRecord | None, *, here: str) -> bool:
     """Whether a cluster with these Docker labels and this record belongs to nobody any more."""
     if record is not None:
@@ -66,8 +75,7 @@ def _remove_if(
             # Somebody may have joined it between the look and the lock.
             if not is_abandoned(labels, store.load(name), here=here):
                 return False
-            remove_cluster(client, name)
-            store.remove(name)
+            remove_recorded(client, store, name)
     except (Timeout, OSError):
         return False  # a living run is at work on it, or its state directory belongs to somebody else
     _log.info("removed cluster '%s', left behind by a run that has ended", name)
