@@ -73,13 +73,16 @@ class Site:
     def _namespaces(self) -> NamespaceFactory:
         assembly = self._assembly
         settings = assembly.settings
-        return NamespaceFactory(
+        namespaces = NamespaceFactory(
             self.handle,
             run=assembly.run,
             cleanup=assembly.cleanup,
             lock_dir=assembly.lock_dir(self.handle),
             disposable=self.handle.provider == "kind" and not settings.cluster.keep,
         )
+        if self.handle.reused:
+            namespaces.remove_abandoned()
+        return namespaces
 
     # -- images
 

@@ -21,11 +21,14 @@ from harness.cluster.provider import ClusterHandle, ClusterSpec
 from harness.cluster.readiness import server_version
 from harness.cluster.watching import read_json
 from harness.errors import ClusterNotReadyError, ContextRefusedError
-from harness.naming import Run, dns_label
+from harness.naming import LABEL_OWNER, Run, dns_label, owner_host, owner_is_alive
 from harness.settings.model import ClusterSettings
 
 # A cloud's API server answers within a second or two; one behind a VPN that is down never does.
 _ANSWER_TIMEOUT_S = 10.0
+
+# How the directories of private kubeconfigs begin: with a dot, so that none is taken for that of a cluster of ours.
+_PRIVATE = ".existing"
 
 _FORBIDDEN, _UNAUTHORISED = 403, 401
 
@@ -69,6 +72,7 @@ class ExistingProvider:
         del name, spec
         context = self._chosen()
         private = self._private_path(context)
+        _forget_abandoned(self._state_dir)
         self._cleanup.push(f"private kubeconfig of context '{context.name}'", lambda: _forget(private))
         kubeconfig.write_private(private, context.document())
         handle = ClusterHandle(
@@ -140,7 +144,8 @@ class ExistingProvider:
     def _private_path(self, context: kubeconfig.Context) -> Path:
         # Two contexts may make the same DNS label; a digest of the name tells them apart.
         digest = hashlib.sha256(context.name.encode()).hexdigest()[:8]
-        return self._state_dir / f"existing-{self._run.own_id}-{digest}" / "kubeconfig"
+        owner = self._run.labels()[LABEL_OWNER]
+        return self._state_dir / f"{_PRIVATE}-{owner_host()}-{owner}-{digest}" / "kubeconfig"
 
     def _reached(self, handle: ClusterHandle, context: kubeconfig.Context) -> ClusterHandle:
         try:
@@ -188,3 +193,10 @@ def _reason(error: Exception) -> str:
 
 def _forget(private: Path) -> None:
     shutil.rmtree(private.parent, ignore_errors=True)
+
+
+def _forget_abandoned(directory: Path) -> None:
+    """Remove the private kubeconfigs of this host's runs that were killed."""
+    for path in directory.glob(f"{_PRIVATE}-{owner_host()}-*"):
+        if not owner_is_alive(path.name.split("-")[2]):
+            shutil.rmtree(path, ignore_errors=True)

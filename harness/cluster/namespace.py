@@ -17,7 +17,7 @@ from harness.cleanup import CleanupStack
 from harness.cluster.provider import ClusterHandle
 from harness.cluster.watching import Objects, watch_until
 from harness.errors import ClusterError
-from harness.naming import LABEL_OWNER, LABEL_RUN, Run, dns_label
+from harness.naming import LABEL_OWNER, LABEL_OWNER_HOST, LABEL_RUN, Run, dns_label, owner_host, owner_is_alive
 from harness.wait import Deadline
 
 _CONFLICT, _NOT_FOUND = 409, 404
@@ -66,6 +66,19 @@ class NamespaceFactory:
         self._register(name)
         self._make(name)
         return name
+
+    def remove_abandoned(self) -> None:
+        """Begin to remove the namespaces of runs of this host that were killed; those of others stay."""
+        with closing(self._handle.api_client()) as api:
+            try:
+                selector = f"{LABEL_RUN},{LABEL_OWNER_HOST}={owner_host()}"
+                found: Any = client.CoreV1Api(api).list_namespace(label_selector=selector)
+            except (ApiException, HTTPError):
+                return  # who may not list them, or gets no answer, hears of it when making one
+        for metadata in [item.metadata for item in found.items]:
+            if not owner_is_alive(metadata.labels.get(LABEL_OWNER, "")):
+                self._register(metadata.name)
+                self.delete(metadata.name, wait=False)
 
     @contextmanager
     def turn(self, name: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from harness.cleanup import CleanupStack
 from harness.cluster.existing import ExistingProvider, looks_like_production
 from harness.cluster.provider import ClusterSpec
 from harness.errors import ClusterError, ClusterNotReadyError, ContextRefusedError
-from harness.naming import Run
+from harness.naming import LABEL_OWNER, Run, owner_host
 from harness.settings.model import ClusterSettings
 
 SETTINGS = ClusterSettings(
@@ -142,3 +142,15 @@ def test_a_malformed_kubeconfig(tmp_path: Path) -> None:
     (tmp_path / "config").write_text("{", encoding="utf-8")
     with pytest.raises(ClusterError, match="not YAML"):
         create(tmp_path, kubeconfig=tmp_path / "config", context="one")
+
+
+def test_private_files_of_killed_runs_are_removed(tmp_path: Path) -> None:
+    """The next run removes what is its host's and nobody's any more, and leaves that of others."""
+    here, living = owner_host(), Run.begin().labels()[LABEL_OWNER]
+    dead, alive, elsewhere = f".existing-{here}-1.2-a", f".existing-{here}-{living}-a", ".existing-0123-1.2-a"
+    for name in (dead, alive, elsewhere):
+        (tmp_path / "state" / name).mkdir(parents=True)
+    with CleanupStack() as cleanup, pytest.raises(ClusterNotReadyError):
+        create(tmp_path, cleanup, kubeconfig=write(tmp_path / "config", "one"), context="one")
+    left = {path.name for path in (tmp_path / "state").iterdir()}
+    assert left == {alive, elsewhere}
