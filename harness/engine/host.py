@@ -23,7 +23,14 @@ SWITCHES = (
     "net/ipv6/conf/default/forwarding",
     "net/bridge/bridge-nf-call-iptables",
     "net/bridge/bridge-nf-call-ip6tables",
+    "fs/inotify/max_user_instances",
 )
+
+# One user's inotify instances. systemd, kubelet and the control plane of a kind node use some twenty: at the kernel's
+# default of 128 the seventh node on a host never becomes ready (seen; also kind's "known issues" page, checked with
+# v0.32). The engine's containers all run as root, so the limit counts for all of them together.
+WATCHERS = "fs/inotify/max_user_instances"
+ENOUGH_WATCHERS = 1024
 
 # What dockerd and its containerd make outside the directories they are given (seen with 20.10.24 and 1.6.20), the
 # inner ones first. Removed only when new, directories only when empty.
@@ -108,6 +115,17 @@ class Host:
             tuple(str(path) for path in self._strays()),
         )
         self._file.write_text(json.dumps(asdict(taken), indent=1), encoding="utf-8")
+
+    def allow_watchers(self, note: Callable[[str], None]) -> None:
+        """Raise the limit of inotify instances to what some dozen kind nodes need; :meth:`restore` puts it back."""
+        limit = self._proc / "sys" / WATCHERS
+        try:
+            before = int(limit.read_text(encoding="ascii"))
+            if before < ENOUGH_WATCHERS:
+                limit.write_text(str(ENOUGH_WATCHERS), encoding="ascii")
+                note(f"{WATCHERS.replace('/', '.')} is {ENOUGH_WATCHERS} while the engine is up; it was {before}")
+        except (OSError, ValueError) as error:
+            note(f"{WATCHERS.replace('/', '.')} stays as it is: {error}; six kind nodes may be the most this host runs")
 
     def new_bridges(self) -> frozenset[str]:
         """Return the bridges that were not there when the record was taken, empty without a record."""

@@ -267,6 +267,7 @@ class ManagedEngine:
         self._make_directories()
         self._clear()
         self._host.record()
+        self._host.allow_watchers(self._progress.say)
         self._bridges.ensure()
         self._write_config()
         self._progress.say(f"no Docker engine answers: starting one of Seatrial's own at {self.docker_host}")

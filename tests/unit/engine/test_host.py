@@ -190,3 +190,24 @@ def test_other_engines(machine: Machine) -> None:
 def test_no_other_engine(machine: Machine) -> None:
     """A host without a dockerd refuses nothing."""
     refuse_beside_other_engines(machine.proc)
+
+
+@pytest.mark.parametrize(("before", "meanwhile"), [("128", "1024"), ("8192", "8192")], ids=["too low", "high enough"])
+def test_the_limit_of_watchers_is_raised_and_put_back(machine: Machine, before: str, meanwhile: str) -> None:
+    """Many kind nodes fit while the engine is up; afterwards the host has its own limit again."""
+    limit = machine.proc / "sys/fs/inotify/max_user_instances"
+    limit.parent.mkdir(parents=True)
+    limit.write_text(before)
+    host = machine.host(machine.runner())
+    host.record()
+    host.allow_watchers(lambda _: None)
+    assert limit.read_text() == meanwhile
+    host.restore(frozenset(), shared=False, note=lambda _: None)
+    assert limit.read_text() == before
+
+
+def test_a_limit_that_cannot_be_raised_is_told(machine: Machine) -> None:
+    """A host that keeps its limit is used all the same, and the consequence is said."""
+    notes: list[str] = []
+    machine.host(machine.runner()).allow_watchers(notes.append)
+    assert "fs.inotify.max_user_instances stays as it is" in notes[0]
