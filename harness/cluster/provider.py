@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
+from harness.cluster.credentials import credentials_dir
 from harness.process.command import DEFAULT_TIMEOUT_S, Command
 
 Role = Literal["control-plane", "worker"]
@@ -123,7 +124,10 @@ class ClusterHandle:
 
         configuration = client.Configuration()
         config.load_kube_config(  # type: ignore[no-untyped-call] # the client has no types
-            config_file=str(self.kubeconfig), context=self.context, client_configuration=configuration
+            config_file=str(self.kubeconfig),
+            context=self.context,
+            client_configuration=configuration,
+            temp_file_path=str(credentials_dir()),
         )
         if is_loopback(urlsplit(configuration.host).hostname or ""):
             configuration.proxy = None
