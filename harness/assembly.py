@@ -418,6 +418,7 @@ class Assembly:
         return engine
 
     def _make_provider(self) -> ClusterProvider:
+        self._require_what_clusters_need()
         kubectl = self.supply.program("kubectl").path
         if self.settings.cluster.provider == "existing":
             return ExistingProvider(
@@ -442,6 +443,17 @@ class Assembly:
         )
         provider.sweep()
         return provider
+
+    def _require_what_clusters_need(self) -> None:
+        """Tell all that is missing at once, rather than one thing per run, where nothing may be fetched or built."""
+        limits, cluster = self.settings.supply, self.settings.cluster
+        if limits.download and limits.build and not limits.offline:
+            return
+        needed = ["kubectl"]
+        if cluster.provider == "kind":
+            needed += ["kind", "registry"]
+            needed += [] if cluster.node_image else [f"node-{cluster.kubernetes}"]
+        self.supply.require(needed)
 
     def _node_image(self, kubernetes: str) -> str:
         return self.settings.cluster.node_image or self.supply.image(f"node-{kubernetes}").reference

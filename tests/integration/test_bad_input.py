@@ -27,11 +27,14 @@ def told(run: ChildRun, *texts: str) -> None:
 
 
 def test_a_cache_that_is_a_file(child: ChildProject) -> None:
-    """It is named, and how to have another."""
+    """It is refused before anything starts, with the option that names another."""
     shutil.rmtree(child.cache)
     child.cache.write_text("")
     child.write({"test_it.py": PROGRAM})
-    told(child.run(), f"'{child.cache}'", "XDG_CACHE_HOME")
+    run = child.run()
+    assert run.exit_code == pytest.ExitCode.USAGE_ERROR, run.output
+    assert f"--supply-cache '{child.cache}'" in run.output
+    assert "is a file, not a directory" in run.output
 
 
 @needs_root
@@ -150,8 +153,7 @@ def test_files_and_ports(child: ChildProject, call: str, files: dict[str, str], 
     assert child.traces() == []
 
 
-KUBECONFIGS: dict[str, tuple[str | None, tuple[str, ...]]] = {
-    "no kubeconfig": (None, ("No such file",)),
+KUBECONFIGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "a kubeconfig that is none": ("{", ("not YAML",)),
     "no such context": (
         "{apiVersion: v1, kind: Config, clusters: [], users: [], contexts: [{name: there, context: {}}]}",
@@ -161,11 +163,9 @@ KUBECONFIGS: dict[str, tuple[str | None, tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize(("text", "texts"), KUBECONFIGS.values(), ids=KUBECONFIGS.keys())
-def test_kubeconfigs(child: ChildProject, text: str | None, texts: tuple[str, ...]) -> None:
+def test_kubeconfigs(child: ChildProject, text: str, texts: tuple[str, ...]) -> None:
     """The file and the context are named, and those that there are."""
-    if text is not None:
-        child.write({"config": text})
-    child.write({"test_it.py": "def test_it(cluster):\n    pass\n"})
+    child.write({"config": text, "test_it.py": "def test_it(cluster):\n    pass\n"})
     run = child.run("--cluster-provider=existing", "--kubeconfig=config", "--kube-context=absent")
     told(run, "config", *texts)
     assert child.traces() == []
