@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -70,6 +71,9 @@ class Deployer(Protocol):
 class Witness(Protocol):
     """Told what one deployer does, so that a failure's evidence can show it."""
 
+    def waiting(self, what: str) -> AbstractContextManager[None]:
+        """Hear that the deployer waits, e.g. to ``roll out release 'app'``, while the block runs."""
+
     def deployed(self, release: Release) -> None:
         """Hear of `release` as soon as it was sent, also of one that the cluster then refuses or that never runs."""
 
@@ -82,6 +86,10 @@ class Witness(Protocol):
 
 class NoWitness:
     """A :class:`Witness` that nobody asks afterwards."""
+
+    def waiting(self, what: str) -> AbstractContextManager[None]:  # noqa: ARG002 - the protocol's signature
+        """See :meth:`Witness.waiting`."""
+        return nullcontext()
 
     def deployed(self, release: Release) -> None:
         """See :meth:`Witness.deployed`."""

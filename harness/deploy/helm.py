@@ -337,7 +337,8 @@ class HelmDeployer:
             known = self._as_sent(known)
         args = helm.uninstall(known.name, namespace=known.namespace, timeout_s=limit_s)
         self._check(f"uninstall release '{known.name}'", self.run(*args, timeout_s=limit_s))
-        wait_for_deletion(self._api, reversed(known.resources), max(deadline.remaining_s(), 1.0))
+        with self._witness.waiting(f"delete {known.method} release '{known.name}'"):
+            wait_for_deletion(self._api, reversed(known.resources), max(deadline.remaining_s(), 1.0))
         self._live.forget(known.namespace, known.name)
 
     def get_manifest(self, release: str, *, namespace: str = "default", revision: int = 0) -> str:
@@ -358,7 +359,8 @@ class HelmDeployer:
 
     def wait(self, release: Release, *, timeout_s: float | None = None) -> None:
         """See :meth:`harness.deploy.deployer.Deployer.wait`."""
-        wait_for_release(self._api, release, timeout_s or self._settings.rollout_timeout_s)
+        with self._witness.waiting(f"roll out {release.method} release '{release.name}'"):
+            wait_for_release(self._api, release, timeout_s or self._settings.rollout_timeout_s)
 
     def delete(self, release: Release, *, timeout_s: float | None = None) -> None:
         """See :meth:`harness.deploy.deployer.Deployer.delete`."""

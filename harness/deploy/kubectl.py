@@ -177,7 +177,8 @@ class KubectlDeployer:
 
     def wait(self, release: Release, *, timeout_s: float | None = None) -> None:
         """See :meth:`harness.deploy.deployer.Deployer.wait`."""
-        wait_for_release(self._api, release, timeout_s or self._settings.rollout_timeout_s)
+        with self._witness.waiting(f"roll out {release.method} release '{release.name}'"):
+            wait_for_release(self._api, release, timeout_s or self._settings.rollout_timeout_s)
 
     def delete(self, release: Release, *, timeout_s: float | None = None) -> None:
         """See :meth:`harness.deploy.deployer.Deployer.delete`."""
@@ -188,7 +189,8 @@ class KubectlDeployer:
             outcome = self.run(*args, timeout_s=limit_s + 10)
             if not outcome.succeeded and "timed out waiting" not in outcome.stderr:
                 outcome.check(hint=f"see `kubectl describe` of {ref}")
-        wait_for_deletion(self._api, reversed(release.resources), max(deadline.remaining_s(), 1.0))
+        with self._witness.waiting(f"delete {release.method} release '{release.name}'"):
+            wait_for_deletion(self._api, reversed(release.resources), max(deadline.remaining_s(), 1.0))
         self._forget(release)
 
     def close(self) -> None:

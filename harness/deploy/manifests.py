@@ -412,7 +412,8 @@ class ManifestDeployer:
 
     def wait(self, release: Release, *, timeout_s: float | None = None) -> None:
         """See :meth:`harness.deploy.deployer.Deployer.wait`."""
-        wait_for_release(self._api, release, timeout_s or self._settings.rollout_timeout_s)
+        with self._witness.waiting(f"roll out {release.method} release '{release.name}'"):
+            wait_for_release(self._api, release, timeout_s or self._settings.rollout_timeout_s)
 
     def delete(self, release: Release, *, timeout_s: float | None = None) -> None:
         """Delete the release's documents in reverse and return when they and their pods are gone.
@@ -423,7 +424,8 @@ class ManifestDeployer:
         limit_s = timeout_s or self._settings.rollout_timeout_s
         deadline = Deadline(limit_s)
         self._delete(release.manifest, str(release.details.get("default_namespace", release.namespace)), limit_s)
-        wait_for_deletion(self._api, reversed(release.resources), max(deadline.remaining_s(), 1.0))
+        with self._witness.waiting(f"delete {release.method} release '{release.name}'"):
+            wait_for_deletion(self._api, reversed(release.resources), max(deadline.remaining_s(), 1.0))
         self._live.forget(release.namespace, release.name)
 
     def get_all(self, namespace: str) -> tuple[Mapping[str, Any], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,16 +79,26 @@ class _DeployerWitness:
         scene: where the releases of its deployer are until that is closed.
         handle: the deployer's cluster.
         look: collects what there is to see of a release now and returns the files.
+        recorder: records what is waited for.
     """
 
     def __init__(
-        self, scene: Scene, handle: ClusterHandle, look: Callable[[ClusterHandle, Release], Sequence[Path]]
+        self,
+        scene: Scene,
+        handle: ClusterHandle,
+        look: Callable[[ClusterHandle, Release], Sequence[Path]],
+        recorder: Recorder,
     ) -> None:
         self._scene = scene
         self._handle = handle
         self._look = look
+        self._recorder = recorder
         self._releases: list[tuple[ClusterHandle, Release]] = []
         self._files: list[Path] = []
+
+    def waiting(self, what: str) -> AbstractContextManager[None]:
+        """See :meth:`harness.deploy.deployer.Witness.waiting`."""
+        return self._recorder.step(what, phase="deploy")
 
     def deployed(self, release: Release) -> None:
         """See :meth:`harness.deploy.deployer.Witness.deployed`."""
@@ -154,7 +164,7 @@ class EvidenceSession:
 
     def witness(self, handle: ClusterHandle) -> Witness:
         """Return what one deployer tells of its releases."""
-        return _DeployerWitness(self.scene, handle, self._look_at)
+        return _DeployerWitness(self.scene, handle, self._look_at, self._recorder)
 
     def _look_at(self, handle: ClusterHandle, release: Release) -> tuple[Path, ...]:
         directory = self._directory.of_release(release.name)
