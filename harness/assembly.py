@@ -180,6 +180,7 @@ class Assembly:
         with self.recorder.step(f"get cluster '{name}'", phase="cluster"):
             handle = provider.create(name, spec)
         self.recorder.version(f"kubernetes of {handle.name}", handle.kubernetes)
+        self.evidence.scene.known.append(handle)
         return handle
 
     def begin_cluster(self, spec: ClusterSpec, suffix: str = "") -> Future[ClusterHandle]:

@@ -117,8 +117,9 @@ class ExistingProvider:
         if known.count(name) != 1:
             raise ContextRefusedError(
                 f"use context '{name}' of '{path}'",
-                seen=f"it is defined {known.count(name)} times; there are: {', '.join(map(repr, known)) or 'none'}",
-                hint="name one that is there once",
+                seen=f"it is {'there more than once' if name in known else 'not there'}; "
+                f"there are: {', '.join(map(repr, known)) or 'none'}",
+                hint="name one that is there once with --kube-context",
             )
         context = kubeconfig.select(document, name, path=path)
         self._refuse_production(context)

@@ -146,7 +146,7 @@ def _nothing_answers(seen: list[tuple[Place, Answer]], why_not_ours: str, hint: 
 def places(settings: EngineSettings, environ: Mapping[str, str]) -> Iterator[Place]:
     """Yield where the user may have an engine, best first; nothing follows a place the user named."""
     if settings.docker_host:
-        yield Place("the Docker host setting", settings.docker_host, _tls_of(environ), binding=True)
+        yield Place("--docker-host or DOCKER_HOST", settings.docker_host, _tls_of(environ), binding=True)
         return
     if environ.get("DOCKER_HOST"):
         yield Place("DOCKER_HOST", environ["DOCKER_HOST"], _tls_of(environ), binding=True)

@@ -24,6 +24,9 @@ COLLECT_TIMEOUT_S = 30.0
 # One call may use up a third of that: a hung API server still leaves time for what does not need it.
 CALL_TIMEOUT_S = 10.0
 
+# What kubelet answers, as if it were the log, when it knows a container that the container runtime has removed.
+_REMOVED_LOG = "unable to retrieve container logs for "
+
 # A file's path below the failure's directory, and its text.
 Finding = tuple[str, str]
 
@@ -200,6 +203,8 @@ class ContainerLogs:
     def _log(self, pod: str, container: str, deadline: Deadline, *, previous: bool) -> str:
         args = kubectl.logs(pod, namespace=self.namespace, container=container, previous=previous, tail=self.tail_lines)
         outcome = self.kubectl.ask(args, deadline)
+        if outcome.stdout.startswith(_REMOVED_LOG):
+            return "no log: the node has removed that container; it keeps the last one that ended\n"
         return outcome.stdout if outcome.succeeded else f"no log: {outcome.stderr}"
 
 

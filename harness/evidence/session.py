@@ -34,11 +34,13 @@ class Scene:
         namespaces: each with the cluster it is in, in the order they came into use.
         releases: what was deployed there, the latest last.
         files: what was collected about releases before they were taken back.
+        known: the clusters of the run, of use to the test or not.
     """
 
     namespaces: list[tuple[ClusterHandle, str]] = field(default_factory=list)
     releases: list[tuple[ClusterHandle, Release]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    known: list[ClusterHandle] = field(default_factory=list)
 
     @contextmanager
     def watching(self, handle: ClusterHandle, namespace: str) -> Iterator[None]:
@@ -50,8 +52,9 @@ class Scene:
             self.namespaces.remove((handle, namespace))
 
     def clusters(self) -> list[ClusterHandle]:
-        """The clusters in the scene, each once."""
-        return list({handle.name: handle for handle, _ in (*self.namespaces, *self.releases)}.values())
+        """The clusters of the run and those in the scene, each once."""
+        used = [handle for handle, _ in (*self.namespaces, *self.releases)]
+        return list({handle.name: handle for handle in (*self.known, *used)}.values())
 
     def namespaces_in(self, handle: ClusterHandle) -> list[str]:
         """The namespaces of one cluster that are watched or deployed to, each once."""

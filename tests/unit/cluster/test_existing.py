@@ -100,8 +100,8 @@ def test_nothing_is_taken_by_default(tmp_path: Path, given: dict[str, Any], why:
 @pytest.mark.parametrize(
     ("names", "why"),
     [
-        pytest.param(("other",), "defined 0 times; there are: 'other'", id="not there"),
-        pytest.param(("one", "one"), "defined 2 times", id="there twice"),
+        pytest.param(("other",), "it is not there; there are: 'other'", id="not there"),
+        pytest.param(("one", "one"), "there more than once", id="there twice"),
         pytest.param((), "there are: none", id="no contexts at all"),
     ],
 )
