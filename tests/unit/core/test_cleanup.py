@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import pytest
 
-from harness.cleanup import CleanupStack
+from harness.cleanup import CleanupStack, undisturbed
 from harness.errors import CleanupError
 
 
@@ -85,3 +86,24 @@ def test_what_was_moved_is_not_removed() -> None:
     assert removed == []
     kept.close()
     assert removed == ["one"]
+
+
+def test_what_removes_is_not_disturbed_once() -> None:
+    """A first SIGINT or SIGTERM is told and noted, and the block goes on; the handlers before are back after it."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    told: list[str] = []
+    with undisturbed(told.append) as disturbance:
+        assert disturbance() is None
+        signal.raise_signal(signal.SIGTERM)
+        assert disturbance() == signal.SIGTERM
+    assert disturbance() == signal.SIGTERM
+    assert told[0].startswith("SIGTERM: removing")
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_who_insists_is_heard() -> None:
+    """Ctrl-C after a first signal ends the removal; a second SIGTERM does not."""
+    with pytest.raises(KeyboardInterrupt), undisturbed(lambda _: None):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)

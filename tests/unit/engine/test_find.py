@@ -123,7 +123,7 @@ def test_users_engine_is_used_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("docker_host", "environ", "named"),
     [
-        pytest.param(USERS, {}, "setting", id="setting"),
+        pytest.param(USERS, {}, "--docker-host or DOCKER_HOST", id="setting"),
         pytest.param(None, {"DOCKER_HOST": USERS}, "DOCKER_HOST", id="DOCKER_HOST"),
         pytest.param(None, {"DOCKER_CONTEXT": "gone"}, "no such context", id="DOCKER_CONTEXT that does not exist"),
     ],
