@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from docker.errors import DockerException, ImageNotFound, NotFound
-from filelock import Timeout
+from filelock import BaseFileLock, Timeout
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError
@@ -57,6 +57,8 @@ _USUAL_PER_MORE_NODE_S = 7.0
 # Exporting the logs of a few nodes takes seconds; a node that hangs must not hold up the removal.
 _LOGS_TIMEOUT_S = 60.0
 _RECIPE_CHARS = 8
+# Waiting for another run, look this often whether this one was interrupted.
+_LOOK_UP_S = 0.5
 
 
 class ClusterRegistry(Protocol):
@@ -165,7 +167,7 @@ class KindProvider:
         with closing(self._engine.client()) as client:
             plan = self._plan(client, name, spec)
             self._cleanup.push(f"release cluster '{name}'", partial(self.release, name))
-            with self._locked(name):
+            with self._locked(name, stopped=self._why_stopped):
                 return self._join(client, plan) or self._make(client, plan)
 
     def delete(self, handle: ClusterHandle) -> None:
@@ -465,8 +467,8 @@ class KindProvider:
         )
 
     @contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
-        """Hold the cluster's lock; another run that is making or removing it is waited for."""
+    def _locked(self, name: str, *, stopped: Callable[[str], ClusterError | None] = lambda _: None) -> Iterator[None]:
+        """Hold the cluster's lock; another run that is making or removing it is waited for, until `stopped`."""
         lock = self._store.lock(name)
         limit_s = self._settings.create_timeout_s + self._settings.delete_timeout_s
         try:
@@ -474,7 +476,7 @@ class KindProvider:
         except Timeout:
             try:
                 with self._progress.step(f"wait for another run that is making or removing cluster '{name}'"):
-                    lock.acquire(timeout=limit_s)
+                    _acquire(lock, Deadline(limit_s), lambda: stopped(name))
             except Timeout as error:
                 raise ClusterError(
                     f"lock cluster '{name}' within {limit_s:g} s",
@@ -485,6 +487,19 @@ class KindProvider:
             yield
         finally:
             lock.release()
+
+
+def _acquire(lock: BaseFileLock, deadline: Deadline, stopped: Callable[[], ClusterError | None]) -> None:
+    while True:
+        if error := stopped():
+            raise error
+        try:
+            lock.acquire(timeout=min(_LOOK_UP_S, deadline.remaining_s()))
+        except Timeout:
+            if deadline.has_passed():
+                raise
+        else:
+            return
 
 
 def _registry_name(cluster: str) -> str:
