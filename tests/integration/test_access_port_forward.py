@@ -26,7 +26,7 @@ PLAIN = PlainPayload()
 @pytest.fixture
 def deployed(kubectl: KubectlDeployer, namespace: str, score_image: ImageRef) -> str:
     """The scoring service behind a Service, port 80 to the container's 5000; returns the namespace."""
-    kubectl.create_deployment(NAME, score_image.content_tag, namespace=namespace)
+    kubectl.create_deployment(NAME, score_image.name, namespace=namespace)
     kubectl.expose(NAME, port=80, target_port=5000, namespace=namespace)
     return namespace
 

@@ -22,7 +22,7 @@ PAYLOAD = {"X": [1, 2]}
 @pytest.fixture
 def deployed(kubectl: KubectlDeployer, namespace: str, score_image: ImageRef) -> str:
     """The scoring service behind a NodePort Service; returns the namespace."""
-    kubectl.create_deployment(NAME, score_image.content_tag, namespace=namespace)
+    kubectl.create_deployment(NAME, score_image.name, namespace=namespace)
     kubectl.expose(NAME, port=80, target_port=5000, service_type="NodePort", namespace=namespace)
     return namespace
 

@@ -19,7 +19,7 @@ SCORE = CHARTS / "helm-ml-score-app"
 @pytest.fixture
 def values(namespace: str, score_image: ImageRef) -> Values:
     """The tutorial's values with the image at hand and a namespace of the chart's own."""
-    return Values(inline={"app": {"image": score_image.content_tag, "namespace": f"{namespace}-app"}})
+    return Values(inline={"app": {"image": score_image.name, "namespace": f"{namespace}-app"}})
 
 
 def test_the_chart_is_tried_out_installed_seen_and_uninstalled(

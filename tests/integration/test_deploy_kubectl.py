@@ -19,7 +19,7 @@ def test_a_deployment_is_made_exposed_looked_at_and_deleted(
     kubectl: KubectlDeployer, namespace: str, score_image: ImageRef
 ) -> None:
     """The tutorial's commands one after the other; nothing is left at the end."""
-    deployment = kubectl.create_deployment(NAME, score_image.content_tag, namespace=namespace)
+    deployment = kubectl.create_deployment(NAME, score_image.name, namespace=namespace)
     assert "successfully rolled out" in kubectl.rollout_status(NAME, namespace=namespace)
     service = kubectl.expose(NAME, port=5000, service_type="LoadBalancer", name=f"{NAME}-lb", namespace=namespace)
     assert service.manifest[0]["spec"]["type"] == "LoadBalancer"
@@ -35,9 +35,9 @@ def test_what_exists_already_is_refused_and_left_alone(
     kubectl: KubectlDeployer, namespace: str, score_image: ImageRef
 ) -> None:
     """A second deployment of that name is refused; close then deletes the first one only once."""
-    kubectl.create_deployment(NAME, score_image.content_tag, namespace=namespace, wait=False)
+    kubectl.create_deployment(NAME, score_image.name, namespace=namespace, wait=False)
     with pytest.raises(DeployError, match="already exists") as caught:
-        kubectl.create_deployment(NAME, score_image.content_tag, namespace=namespace)
+        kubectl.create_deployment(NAME, score_image.name, namespace=namespace)
     assert caught.value.facts["reason"] == "AlreadyExists"
     assert len(kubectl.get("deployments", namespace=namespace)) == 1
 

@@ -49,7 +49,7 @@ def test_the_scoring_service_comes_up_from_one_file_and_goes_away_again(
     manifests: ManifestDeployer, kubectl: KubectlDeployer, score_image: ImageRef
 ) -> None:
     """Namespace first, all three objects made, all of it gone after delete."""
-    manifest = Manifest.load(MANIFESTS / "py-flask-ml-score.yaml").with_image(IMAGE, score_image.content_tag)
+    manifest = Manifest.load(MANIFESTS / "py-flask-ml-score.yaml").with_image(IMAGE, score_image.name)
     release = manifests.apply(manifest)
     assert [str(ref) for ref in release.resources] == [
         "namespace/test-ml-app",

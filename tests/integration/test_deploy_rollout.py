@@ -53,7 +53,7 @@ def test_a_hopeless_rollout_ends_early_with_its_reason(
     """The reason is Kubernetes' own word, the message says what was seen, and the wait did not use up its limit."""
     manifest = Manifest.load(FAULTY / f"{name}.yaml")
     if any(IMAGE in str(body) for body in manifest.bodies):
-        manifest = manifest.with_image(IMAGE, score_image.content_tag)
+        manifest = manifest.with_image(IMAGE, score_image.name)
     with pytest.raises(RolloutError) as caught:
         manifests.apply(manifest, namespace=namespace, timeout_s=LIMIT_S)
     assert caught.value.reason in reasons
@@ -65,7 +65,7 @@ def test_a_probe_that_cannot_connect_ends_the_wait_after_half_of_it(
     manifests: ManifestDeployer, namespace: str, score_image: ImageRef
 ) -> None:
     """A model may be loading: connection refused gets half of the limit, then the probe's message is the reason."""
-    manifest = Manifest.load(FAULTY / "wrong-port.yaml").with_image(IMAGE, score_image.content_tag)
+    manifest = Manifest.load(FAULTY / "wrong-port.yaml").with_image(IMAGE, score_image.name)
     with pytest.raises(RolloutError, match=r"Unhealthy.*connection refused") as caught:
         manifests.apply(manifest, namespace=namespace, timeout_s=16.0)
     assert caught.value.facts["log"]
@@ -75,7 +75,7 @@ def test_a_crash_after_the_rollout_is_found_by_asking(
     cluster: ClusterHandle, kubectl: KubectlDeployer, manifests: ManifestDeployer, namespace: str, score_image: ImageRef
 ) -> None:
     """Without a readiness probe a container that ends at once was ready for a moment; what is wrong is told later."""
-    (body,) = Manifest.load(FAULTY / "crash.yaml").with_image(IMAGE, score_image.content_tag).bodies
+    (body,) = Manifest.load(FAULTY / "crash.yaml").with_image(IMAGE, score_image.name).bodies
     container = dict(body["spec"]["template"]["spec"]["containers"][0])
     del container["readinessProbe"]
     spec = {**body["spec"], "template": {**body["spec"]["template"], "spec": {"containers": [container]}}}
@@ -95,7 +95,7 @@ def test_a_broken_old_revision_does_not_fail_the_one_that_replaces_it(
     bad = Manifest.load(FAULTY / "bad-image-name.yaml")
     with pytest.raises(RolloutError):
         manifests.apply(bad, namespace=namespace)
-    manifests.apply(bad.with_image("Example/Not An Image", score_image.content_tag), namespace=namespace)
+    manifests.apply(bad.with_image("Example/Not An Image", score_image.name), namespace=namespace)
     assert rollout_problem(cluster, ResourceRef("Deployment", "bad-image-name", namespace)) is None
 
 
@@ -106,7 +106,7 @@ def test_the_other_workloads_roll_out_too(
     """Each kind's own idea of done is understood."""
     labels = {"app": "other"}
     command = ["python", "-c", "print('done')"] if kind == "Job" else ["python", "api.py"]
-    container = {"name": "other", "image": score_image.content_tag}
+    container = {"name": "other", "image": score_image.name}
     pod = {"containers": [{**container, "command": command} if kind == "Job" else container]}
     if kind == "Job":
         pod["restartPolicy"] = "Never"  # type: ignore[assignment]
@@ -123,7 +123,7 @@ def test_a_job_that_fails_says_so(manifests: ManifestDeployer, namespace: str, s
     """The condition Failed ends the wait; the last pod's log is in the error."""
     container = {
         "name": "train",
-        "image": score_image.content_tag,
+        "image": score_image.name,
         "command": ["python", "-c", "import sys; sys.exit('no data')"],
     }
     spec = {"backoffLimit": 0, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}
@@ -137,7 +137,7 @@ def test_pods_are_waited_for_by_label(
     cluster: ClusterHandle, kubectl: KubectlDeployer, namespace: str, score_image: ImageRef
 ) -> None:
     """Ready pods are named; when there are none the error says so."""
-    kubectl.create_deployment("labelled", score_image.content_tag, namespace=namespace, replicas=2, wait=False)
+    kubectl.create_deployment("labelled", score_image.name, namespace=namespace, replicas=2, wait=False)
     names = wait_for_pods(cluster, namespace, "app=labelled", LIMIT_S, count=2)
     assert [name.startswith("labelled-") for name in names] == [True, True]
     with pytest.raises(RolloutError, match="there are no such pods"):
@@ -165,7 +165,7 @@ def test_a_service_of_another_type_gets_no_balancer(
     cluster: ClusterHandle, kubectl: KubectlDeployer, namespace: str, score_image: ImageRef
 ) -> None:
     """Waiting for what cannot come is refused at once."""
-    kubectl.create_deployment("plain", score_image.content_tag, namespace=namespace, wait=False)
+    kubectl.create_deployment("plain", score_image.name, namespace=namespace, wait=False)
     release = kubectl.expose("plain", port=5000, namespace=namespace)
     with pytest.raises(DeployError, match="its type is ClusterIP"):
         wait_for_load_balancer(cluster, release.resources[0], 1.0)

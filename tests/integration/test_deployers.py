@@ -74,7 +74,7 @@ def test_the_release_says_what_was_made(
     way: Way, kubectl: KubectlDeployer, namespace: str, score_image: ImageRef
 ) -> None:
     """The release names the deployment, holds its document, and its pods are there when the call returns."""
-    release = way.deploy(score_image.content_tag)
+    release = way.deploy(score_image.name)
     assert (release.name, release.namespace, release.revision) == (NAME, namespace, 1)
     assert [(ref.kind, ref.name, ref.namespace, ref.api_version) for ref in release.resources] == [
         ("Deployment", NAME, namespace, "apps/v1")
@@ -88,7 +88,7 @@ def test_delete_leaves_nothing_and_may_be_repeated(
     way: Way, kubectl: KubectlDeployer, namespace: str, score_image: ImageRef
 ) -> None:
     """When delete returns, the pods are gone too; a second delete finds nothing to do."""
-    release = way.deploy(score_image.content_tag)
+    release = way.deploy(score_image.name)
     way.deployer.delete(release)
     assert _left(kubectl, namespace) == []
     way.deployer.delete(release)
@@ -98,7 +98,7 @@ def test_close_deletes_what_is_still_there(
     way: Way, kubectl: KubectlDeployer, namespace: str, score_image: ImageRef
 ) -> None:
     """A release that its test forgot is deleted by close."""
-    way.deploy(score_image.content_tag)
+    way.deploy(score_image.name)
     way.deployer.close()
     assert _left(kubectl, namespace) == []
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import docker
-import docker.errors
 import pytest
 
+from harness.engine.engine import Engine
 from harness.naming import LABEL_ARTIFACT, LABEL_OWNER, LABEL_RECIPE
 from harness.supply.pins import Pins, host_arch
 from harness.supply.recipe import Recipe, Recipes
+from harness.supply.resolver import Supply
 
 
 @pytest.fixture(scope="module")
@@ -21,25 +22,19 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[docker.DockerClient]:
-    """The engine the environment names."""
-    try:
-        client = docker.from_env()
-        client.ping()
-    except docker.errors.DockerException as error:
-        pytest.skip(f"no Docker engine answers: {error}")
-    with closing(client):
+def client(engine: Engine) -> Iterator[docker.DockerClient]:
+    """A client of the run's engine."""
+    with closing(engine.client()) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def image(client: docker.DockerClient, recipe: Recipe) -> str:
-    """The built image; building it takes minutes and is supply's test."""
-    try:
-        client.images.get(recipe.reference)
-    except docker.errors.ImageNotFound:
-        pytest.skip(f"{recipe.reference} has not been built")
-    return recipe.reference
+def image(supply: Supply, recipe: Recipe) -> str:
+    """The built image; a pulled kindest/node is another thing."""
+    reference = supply.image("node-1.34").reference
+    if reference != recipe.reference:
+        pytest.skip(f"supply did not build the node image, it uses {reference}")
+    return reference
 
 
 def _shell(client: docker.DockerClient, image: str, script: str) -> str:
