@@ -96,6 +96,7 @@ class Assembly:
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="seatrial")
         self._pending: list[Future[ClusterHandle]] = []
         self._registries: list[str] = []
+        self._built: list[ImageRef] = []
         self._pushes: list[Future[PushedImage]] = []
 
     def progress(self, phase: Phase) -> Progress:
@@ -221,8 +222,9 @@ class Assembly:
         )
         with self.progress("images").step(f"build image '{name}'"):
             image = builder.build(BuildRequest(directory, name, **options))
-        # A cluster that is being made has its registry long before its nodes: its layers can go there meanwhile.
-        self._pushes += [self._pool.submit(push, self.engine, image, registry) for registry in self._registries]
+        with self._lock:
+            self._built.append(image)
+            self._push_ahead([image], self._registries)
         return image
 
     def load_image(self, handle: ClusterHandle, image: ImageRef, nodes: Sequence[str] = ()) -> ImageRef:
@@ -484,8 +486,17 @@ class Assembly:
     def _start_cluster_registry(self, *, name: str, network: str, labels: Mapping[str, str]) -> LocalRegistry:
         image = self.supply.image("registry").reference
         registry = LocalRegistry.start(self.engine, image=image, name=name, network=network, labels=labels)
-        self._registries.append(registry.host_address)
+        with self._lock:
+            self._registries.append(registry.host_address)
+            self._push_ahead(self._built, [registry.host_address])
         return registry
+
+    def _push_ahead(self, images: Sequence[ImageRef], registries: Sequence[str]) -> None:
+        """Have layers travel while nodes boot: a cluster that is being made has its registry long before those."""
+        engine = self.engine
+        self._pushes += [
+            self._pool.submit(push, engine, image, registry) for image in images for registry in registries
+        ]
 
     def _start_registry(self) -> LocalRegistry:
         name = f"seatrial-registry-{self.run.own_id}"  # a cluster's is called after the cluster
