@@ -28,6 +28,8 @@ from alternatives import STORIES, change
 from child import run
 from report import Report, median
 
+from harness.outside.registry import CERTS_DIR
+
 STORY = STORIES / "with_seatrial.py"
 # A run's steps, as its record names them.
 PARTS = {
@@ -70,7 +72,8 @@ def by_bare_commands(bare: rig.Bare, directory: Path) -> dict[str, float]:
         registry = bare.docker("port", f"{name}-registry", "5000").output.strip()
         bare.docker("tag", rig.IMAGE, f"{registry}/{rig.IMAGE}")
         bare.docker("push", "--quiet", f"{registry}/{rig.IMAGE}")
-        bare.docker("exec", f"{name}-control-plane", "crictl", "pull", rig.IMAGE)
+        pull = ("ctr", "--namespace", "k8s.io", "images", "pull", "--hosts-dir", CERTS_DIR, f"docker.io/{rig.IMAGE}")
+        bare.docker("exec", f"{name}-control-plane", *pull)
         bare.docker("rmi", f"{registry}/{rig.IMAGE}")
         started = time.perf_counter()
         bare.kubectl(kubeconfig, "apply", "-f", directory / "score.yaml")
@@ -100,7 +103,8 @@ def measure(
     bare: rig.Bare, scratch: Path, renew: Callable[[Path], None], rounds: int
 ) -> tuple[list[str], dict[str, tuple[float, float]]]:
     """Return a row of the table, and the parts of the last run."""
-    parts, answers, wholes, spans = [], [], [], {}
+    parts, answers, wholes = [], [], []
+    spans: dict[str, tuple[float, float]] = {}
     for number in range(rounds):
         directory = prepare(scratch / f"{renew.__name__}-{number}")
         renew(directory)

@@ -47,17 +47,10 @@ class Bench:
     def __init__(self, scratch: Path, cluster: str) -> None:
         self.report = scratch / "report.xml"
         self.argv = (
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-m",
-            "kubectl or manifest or helm",
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "scenarios"),
+            *("-m", "kubectl or manifest or helm", f"--cluster-name={cluster}", "--keep-cluster"),
+            *(f"--evidence-dir={scratch / 'evidence'}", f"--junit-xml={self.report}"),
         )
-        self.argv += (f"--cluster-name={cluster}", "--keep-cluster", f"--evidence-dir={scratch / 'evidence'}")
-        self.argv += (f"--junit-xml={self.report}", "scenarios")
 
     def run(self, choice: str) -> tuple[Ended, dict[str, float]]:
         """Run a choice of stories; return how it ended and the seconds of each with its set-up and tear-down."""
