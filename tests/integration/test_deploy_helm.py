@@ -11,19 +11,26 @@ from harness.deploy.helm import HelmDeployer
 from harness.deploy.kubectl import KubectlDeployer
 from harness.errors import ChartError, DeployError, RolloutError
 from harness.images.reference import ImageRef
+from harness.naming import dns_label
 
 CHARTS = Path(__file__).parents[2] / "fixtures" / "charts"
 SCORE = CHARTS / "helm-ml-score-app"
 
 
 @pytest.fixture
-def values(namespace: str, score_image: ImageRef) -> Values:
+def own_namespace(namespace: str) -> str:
+    """The namespace the chart makes."""
+    return dns_label("app", namespace)
+
+
+@pytest.fixture
+def values(own_namespace: str, score_image: ImageRef) -> Values:
     """The tutorial's values with the image at hand and a namespace of the chart's own."""
-    return Values(inline={"app": {"image": score_image.name, "namespace": f"{namespace}-app"}})
+    return Values(inline={"app": {"image": score_image.name, "namespace": own_namespace}})
 
 
 def test_the_chart_is_tried_out_installed_seen_and_uninstalled(
-    helm: HelmDeployer, kubectl: KubectlDeployer, namespace: str, values: Values
+    helm: HelmDeployer, kubectl: KubectlDeployer, namespace: str, own_namespace: str, values: Values
 ) -> None:
     """Dry run makes nothing; install gives notes and resources; uninstall leaves nothing, the namespace included."""
     tried = helm.dry_run("test-ml-app", SCORE, namespace=namespace, values=values)
@@ -40,16 +47,16 @@ def test_the_chart_is_tried_out_installed_seen_and_uninstalled(
     assert helm.get_values("test-ml-app", namespace=namespace) == values.inline
     helm.uninstall(release)
     assert helm.list(namespace=namespace) == ()
-    assert kubectl.get(f"namespace/{namespace}-app") == ()
+    assert kubectl.get(f"namespace/{own_namespace}") == ()
 
 
 def test_the_replicas_of_the_values_are_not_obeyed(
-    helm: HelmDeployer, kubectl: KubectlDeployer, namespace: str, values: Values
+    helm: HelmDeployer, kubectl: KubectlDeployer, namespace: str, own_namespace: str, values: Values
 ) -> None:
     """The chart's trap: its values say 2, its template 1; one pod runs."""
     release = helm.install("test-ml-app", SCORE, namespace=namespace, values=values)
     assert helm.get_values("test-ml-app", namespace=namespace, all_values=True)["replicas"] == 2
-    assert len(kubectl.get("pods", namespace=f"{namespace}-app")) == 1
+    assert len(kubectl.get("pods", namespace=own_namespace)) == 1
     helm.uninstall(release)
 
 
