@@ -259,8 +259,9 @@ def _read(path: Path) -> str:
 
 def _in_cluster(handle: ClusterHandle, run_id: str) -> Iterator[str]:
     with closing(handle.api_client()) as api:
-        for namespace in kube.CoreV1Api(api).list_namespace(label_selector=f"{LABEL_RUN}={run_id}").items:
+        core: Any = kube.CoreV1Api(api)
+        for namespace in core.list_namespace(label_selector=f"{LABEL_RUN}={run_id}").items:
             yield f"namespace {namespace.metadata.name}"
-        for secret in kube.CoreV1Api(api).list_secret_for_all_namespaces(label_selector="owner=helm").items:
+        for secret in core.list_secret_for_all_namespaces(label_selector="owner=helm").items:
             if run_id in (secret.metadata.labels or {}).values():
                 yield f"helm release {secret.metadata.name}"

@@ -142,7 +142,7 @@ TEARDOWN = {
 def pods_of(handle: ClusterHandle, run: ChildRun) -> list[Any]:
     """Return the pods in the namespaces that a run has made."""
     with closing(handle.api_client()) as api:
-        core = kube.CoreV1Api(api)
+        core: Any = kube.CoreV1Api(api)
         names = [one.metadata.name for one in core.list_namespace(label_selector=f"{LABEL_RUN}={run.run_id}").items]
         return [pod for name in names for pod in core.list_namespaced_pod(name).items]
 
@@ -150,7 +150,8 @@ def pods_of(handle: ClusterHandle, run: ChildRun) -> list[Any]:
 def namespace_is_going(handle: ClusterHandle, run: ChildRun) -> bool:
     """Whether the run's own namespace is being removed, which takes Kubernetes five seconds at least."""
     with closing(handle.api_client()) as api:
-        found = kube.CoreV1Api(api).list_namespace(label_selector=f"{LABEL_RUN}={run.run_id}").items
+        core: Any = kube.CoreV1Api(api)
+        found = core.list_namespace(label_selector=f"{LABEL_RUN}={run.run_id}").items
         return any(one.metadata.deletion_timestamp is not None for one in found)
 
 
