@@ -13,9 +13,7 @@ Prints a Markdown table with medians and their ratio. Usage::
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -24,6 +22,8 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+
+from report import Report
 
 from harness.engine.engine import Engine
 from harness.images.build import BuildRequest, ImageBuilder
@@ -47,7 +47,7 @@ def flattened(engine: Engine, image: ImageRef, name: str) -> ImageRef:
     """Return an image of one layer with the files of `image`: nobody has a layer of that digest yet."""
     with closing(engine.client()) as client, tempfile.TemporaryFile() as files:
         container = client.containers.create(image.image_id)
-        files.writelines(container.export())
+        files.writelines(container.export())  # type: ignore[arg-type] # chunks of bytes, whatever the stub says
         container.remove()
         files.seek(0)
         repository, _, tag = name.rpartition(":")
@@ -119,6 +119,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
 
+    report = Report()
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(options, Path(scratch))
         loads = {"seatrial": bench.load, "kind load docker-image": bench.load_by_kind}
@@ -133,15 +134,12 @@ def main() -> None:
         for name in names.values():
             bench.forget(name)
 
-    date = datetime.datetime.now(tz=datetime.timezone.utc).date()
-    print(f"{date}, {platform.platform()}, {os.cpu_count()} cores, Docker {bench.docker}, {len(bench.nodes)} node(s), ")
-    print(f"median of {options.rounds} reloads, build included\n")
-    print("| | first load (s) | reload (s) | slowest reload (s) |\n|---|---|---|---|")
     medians = {way: statistics.median(times) for way, times in reload.items()}
-    for way in loads:
-        print(f"| {way} | {first[way]:.2f} | {medians[way]:.2f} | {max(reload[way]):.2f} |")
+    rows = [[way, f"{first[way]:.2f}", f"{medians[way]:.2f}", f"{max(reload[way]):.2f}"] for way in loads]
     ours, theirs = loads
-    print(f"| ratio | {first[theirs] / first[ours]:.1f} x | {medians[theirs] / medians[ours]:.1f} x | |")
+    rows.append(["ratio", f"{first[theirs] / first[ours]:.1f} x", f"{medians[theirs] / medians[ours]:.1f} x", ""])
+    what = f"Docker {bench.docker}, {len(bench.nodes)} node(s); median of {options.rounds} reloads, build included."
+    report.show(what, ["", "first load, s", "reload, s", "slowest reload, s"], rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the OCI runtime wrapper costs per exec: ``runc exec`` behind it and without it, side by side, in one container.
 
-Usage (as root, with runc and go installed): python benchmarks/oci_runtime.py [ROUNDS]
+Usage (as root, with runc and go installed): python benchmarks/oci_runtime.py [--rounds N]
 
 One container is made with runc itself, no Docker engine is involved. Then each round measures the ways one after the
 other, in an order that rotates, so that what else the machine does hits all alike. Prints milliseconds (median, mean,
@@ -10,20 +10,18 @@ takes either about 35 or 65 ms here, as the kernel's control groups happen to lo
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-import platform
 import resource
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from datetime import datetime, timezone
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from report import Report
 
 from harness.engine.capabilities import CAPABILITIES, missing_capabilities
 
@@ -127,18 +125,21 @@ def measure(rounds: int) -> dict[str, list[tuple[float, float]]]:
 
 def main() -> None:
     """Measure and print."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_ROUNDS
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS)
+    rounds = parser.parse_args().rounds
+    report = Report()
     taken = measure(rounds)
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, Linux {platform.release()}, {os.cpu_count()} cores")
-    print(f"load average {load}")
-    print(f"lacking capabilities: {', '.join(missing_capabilities()) or 'none'}; {rounds} rounds")
     base = statistics.mean(wall for wall, _ in taken["runc"])
+    rows = []
     for way, pairs in taken.items():
         values, cpu = [wall for wall, _ in pairs], statistics.median(cpu for _, cpu in pairs)
-        median, mean, late = statistics.median(values), statistics.mean(values), statistics.quantiles(values, n=10)[-1]
-        added = f"{mean / base:.2f} x   {mean - base:+.1f} ms"
-        print(f"{way:<36} median {median:5.1f}   mean {mean:5.1f}   p90 {late:5.1f}   cpu {cpu:4.1f} ms   {added}")
+        mean = statistics.mean(values)
+        figures = (statistics.median(values), mean, statistics.quantiles(values, n=10)[-1], cpu)
+        rows.append([way, *(f"{figure:.1f}" for figure in figures), f"{mean / base:.2f}", f"{mean - base:+.1f}"])
+    columns = ["", "median", "mean", "90th percentile", "processor", "ratio of means", "added"]
+    lacking = ", ".join(missing_capabilities()) or "none"
+    report.show(f"Milliseconds per exec; {rounds} rounds; the host lacks {lacking}.", columns, rows)
 
 
 if __name__ == "__main__":

@@ -19,14 +19,13 @@ import time
 IMPORT_STARTED = time.perf_counter()
 
 import argparse  # noqa: E402 - the clock comes first
-import datetime  # noqa: E402
-import os  # noqa: E402
-import platform  # noqa: E402
 import statistics  # noqa: E402
 import subprocess  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from contextlib import AbstractContextManager, contextmanager  # noqa: E402
 from pathlib import Path  # noqa: E402
+
+from report import Report, median  # noqa: E402
 
 from harness.access.endpoint import Endpoint  # noqa: E402
 from harness.access.port_forward import port_forward  # noqa: E402
@@ -98,15 +97,16 @@ def main() -> None:
     def kubectl() -> AbstractContextManager[Endpoint]:
         return kubectl_port_forward(handle, args.target, args.namespace, args.port)
 
+    report = Report()
     rounds = [(measure(ours, args.requests), measure(kubectl, args.requests)) for _ in range(args.rounds)]
-    load = os.getloadavg()[0]
-    print(f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}, {platform.platform()}, {os.cpu_count()} cores, ")
-    print(f"load {load:.1f}, {args.rounds} rounds; imports before the first forward: {imported * 1000:.0f} ms\n")
-    print("| median, ms | seatrial | kubectl | seatrial / kubectl |")
-    print("|---|---|---|---|")
+    rows = []
     for name in rounds[0][0]:
-        own, other = (statistics.median(pair[side][name] for pair in rounds) for side in (0, 1))
-        print(f"| {name} | {own:.1f} | {other:.1f} | {own / other:.2f} |")
+        own, other = ([pair[side][name] for pair in rounds] for side in (0, 1))
+        rows.append(
+            [name, median(own, 1), median(other, 1), f"{statistics.median(own) / statistics.median(other):.2f}"]
+        )
+    what = f"{args.rounds} rounds; imports before the first forward: {imported * 1000:.0f} ms."
+    report.show(what, ["median, ms", "seatrial", "kubectl", "seatrial / kubectl"], rows)
 
 
 if __name__ == "__main__":
