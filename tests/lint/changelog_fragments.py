@@ -25,4 +25,4 @@ def problems(directory: Path) -> list[str]:
 
 if __name__ == "__main__":
     found = problems(Path(__file__).parents[2] / "changelog.d")
-    sys.exit("\n".join(found))
+    sys.exit("\n".join(found) or 0)
