@@ -143,6 +143,7 @@ def main() -> None:
         finally:
             for way in told:
                 _delete(bare, way)
+            run("docker", "rmi", rig.IMAGE.replace(":latest", ":dev"), env=bare.env)
             if not had_network:
                 run("docker", "network", "rm", KIND_NETWORK, env=bare.env)
     rows = []
