@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,15 @@ FIXTURES = ROOT / "fixtures"
 ROOMS = ("unit", "contract", "plugin", "integration", "scenarios")
 # What needs no cluster goes first: it is made meanwhile. What needs a second one goes last.
 ROUTES = ("docker", "pipenv", "local_cluster", "kubectl", "manifest", "helm", "multi_node", "contexts")
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C also in a run started in the background, which inherits an ignored SIGINT and passes it on.
+
+    The tests of interruptions send that signal.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
