@@ -29,8 +29,8 @@ came from.
   ini file's directory.
 - What is asked of one run (command line, environment) and does not go with the cluster provider is refused. In the ini
   file it is the project's choice for the other provider and stays unused.
-- Write a path with an equals sign, `--kubeconfig=FILE`: pytest looks for the paths of tests on its command line before it
-  knows Seatrial's flags, and takes a bare path for one, which moves its root directory.
+- Write a path with an equals sign, `--kubeconfig=FILE`: pytest looks for the paths of tests on its command line before
+  it knows Seatrial's flags, and takes a bare path for one, which moves its root directory.
 - The `seatrial` command takes the same flags and variables; it reads no ini file.
 """
 
