@@ -28,7 +28,7 @@ from kubernetes.client import ApiClient
 from report import Report, median
 
 from harness.cluster.provider import ClusterHandle
-from harness.deploy.deployer import ResourceRef
+from harness.deploy.release import ResourceRef
 from harness.deploy.rollout import wait_for_rollout
 
 # On every node that kind made: starting a pod of it pulls nothing.

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from harness.cluster.provider import ClusterHandle, ClusterSpec, NodeSpec, PortMapping
     from harness.cluster.pytest_kind import SeatrialKindCluster
     from harness.commands.helm import Values
-    from harness.deploy.deployer import Release, ResourceRef
     from harness.deploy.helm import HelmDeployer
     from harness.deploy.kubectl import Contexts, KubectlDeployer
     from harness.deploy.manifests import Manifest, ManifestDeployer
+    from harness.deploy.release import Release, ResourceRef
     from harness.engine.engine import Engine
     from harness.errors import (
         AccessError,
@@ -145,7 +145,7 @@ _HOMES = {
     "harness.cluster.provider": ("ClusterHandle", "ClusterSpec", "NodeSpec", "PortMapping"),
     "harness.cluster.pytest_kind": ("SeatrialKindCluster",),
     "harness.commands.helm": ("Values",),
-    "harness.deploy.deployer": ("Release", "ResourceRef"),
+    "harness.deploy.release": ("Release", "ResourceRef"),
     "harness.deploy.helm": ("HelmDeployer",),
     "harness.deploy.kubectl": ("Contexts", "KubectlDeployer"),
     "harness.deploy.manifests": ("Manifest", "ManifestDeployer"),

@@ -17,10 +17,11 @@ from harness.assembly import Assembly
 from harness.cluster.namespace import NamespaceFactory
 from harness.cluster.provider import ClusterHandle
 from harness.commands.helm import Dialect
-from harness.deploy.deployer import Deployer, ResourceRef, Witness
+from harness.deploy.deployer import Deployer, Witness
 from harness.deploy.helm import HelmDeployer
 from harness.deploy.kubectl import KubectlDeployer
 from harness.deploy.manifests import ManifestDeployer
+from harness.deploy.release import ResourceRef
 from harness.deploy.rollout import problem_in, wait_for_load_balancer
 from harness.images.reference import ImageRef
 

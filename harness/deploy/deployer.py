@@ -1,58 +1,22 @@
-"""What every way of deploying returns, and what can be done with it whichever way it was."""
+"""What the ways of deploying have in common: protocol, witness, and what a deployer of Kubernetes objects does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Protocol
+from functools import cached_property, partial
+from typing import Protocol
+
+from kubernetes.client import ApiClient
 
 from harness.cleanup import CleanupStack
-
-
-@dataclass(frozen=True)
-class ResourceRef:
-    """One Kubernetes object.
-
-    Args:
-        kind: e.g. ``Deployment``.
-        name: the object's name.
-        namespace: its namespace; empty for cluster-scoped objects.
-        api_version: e.g. ``apps/v1``.
-    """
-
-    kind: str
-    name: str
-    namespace: str = ""
-    api_version: str = "v1"
-
-    def __str__(self) -> str:
-        return f"{self.kind.lower()}/{self.name}" + (f" in namespace '{self.namespace}'" if self.namespace else "")
-
-
-@dataclass(frozen=True)
-class Release:
-    """What one deployment made.
-
-    Args:
-        name: the release's name (Helm's word; for manifests and kubectl the main object's name).
-        namespace: the namespace it lives in.
-        method: ``kubectl``, ``manifests`` or ``helm``.
-        resources: the objects it made, in the order they were made.
-        manifest: the documents as applied, parsed.
-        notes: text meant for the user (Helm's NOTES.txt).
-        revision: Helm's revision, 1 elsewhere.
-    """
-
-    name: str
-    namespace: str
-    method: str
-    resources: tuple[ResourceRef, ...] = ()
-    manifest: tuple[Mapping[str, Any], ...] = ()
-    notes: str = ""
-    revision: int = 1
-    details: Mapping[str, Any] = field(default_factory=dict)
+from harness.cluster.provider import ClusterHandle
+from harness.deploy.release import Release
+from harness.deploy.rollout import wait_for_deletion, wait_for_release
+from harness.process.runner import Runner
+from harness.settings.model import DeploySettings
+from harness.wait import Deadline
 
 
 class Deployer(Protocol):
@@ -144,3 +108,58 @@ class LiveReleases:
             self._entries = [one for one in self._entries if one is not entry]
             raise
         self._entries = [one for one in self._entries if one is not entry]
+
+
+class ClusterDeployer(ABC):
+    """A :class:`Deployer` whose releases are objects of one cluster; how they get there is each subclass's own.
+
+    A subclass enters what it makes into ``_live``, tells ``_witness`` of it, and ends its :meth:`delete` with
+    :meth:`_wait_until_gone`.
+
+    Args:
+        handle: the cluster.
+        runner: runs the subclass's programs.
+        settings: limits.
+        witness: told what is deployed.
+    """
+
+    def __init__(
+        self, handle: ClusterHandle, runner: Runner, settings: DeploySettings, *, witness: Witness | None = None
+    ) -> None:
+        self._handle = handle
+        self._runner = runner
+        self._settings = settings
+        self._witness = witness or NoWitness()
+        self._live = LiveReleases()
+
+    @cached_property
+    def _api(self) -> ApiClient:
+        client: ApiClient = self._handle.api_client()
+        return client
+
+    def wait(self, release: Release, *, timeout_s: float | None = None) -> None:
+        """See :meth:`Deployer.wait`."""
+        with self._witness.waiting(f"roll out {release.method} release '{release.name}'"):
+            wait_for_release(self._api, release, timeout_s or self._settings.rollout_timeout_s)
+
+    @abstractmethod
+    def delete(self, release: Release, *, timeout_s: float | None = None) -> None:
+        """See :meth:`Deployer.delete`."""
+
+    def close(self) -> None:
+        """See :meth:`Deployer.close`."""
+        try:
+            self._live.remove_all()
+        finally:
+            self._witness.closed()
+            if "_api" in self.__dict__:
+                self._api.close()  # type: ignore[no-untyped-call] # the client has no types
+
+    def _wait_until_gone(self, release: Release, deadline: Deadline) -> None:
+        """Return when the release's objects and their pods are gone; at least a second is left to see it.
+
+        Raises:
+            WaitTimeoutError: some are still there; the message says what holds each.
+        """
+        with self._witness.waiting(f"delete {release.method} release '{release.name}'"):
+            wait_for_deletion(self._api, reversed(release.resources), max(deadline.remaining_s(), 1.0))

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-from kubernetes.client import ApiClient
 
 from harness.cluster.provider import ClusterHandle
 from harness.commands import helm, kubectl
 from harness.commands.helm import Args, Dialect, ListedRelease, ReleaseReport, Revision, Values
-from harness.deploy.deployer import LiveReleases, NoWitness, Release, Witness
+from harness.deploy.deployer import ClusterDeployer, Witness
 from harness.deploy.manifests import Manifest
-from harness.deploy.rollout import wait_for_deletion, wait_for_release
+from harness.deploy.release import Release
 from harness.errors import ChartError, DeployError, SeatrialError
 from harness.process.command import Command
 from harness.process.outcome import Outcome
@@ -27,7 +24,7 @@ from harness.wait import Deadline
 NO_VALUES = Values()
 
 
-class HelmDeployer:
+class HelmDeployer(ClusterDeployer):
     """Lints, renders, installs, upgrades, rolls back and uninstalls charts.
 
     Helm itself only sends the documents; readiness is watched by :mod:`harness.deploy.rollout`, which is quicker than
@@ -56,20 +53,11 @@ class HelmDeployer:
         dialect: Dialect | None = None,
         witness: Witness | None = None,
     ) -> None:
-        self._handle = handle
-        self._runner = runner
-        self._settings = settings
+        super().__init__(handle, runner, settings, witness=witness)
         self._helm = helm
         self._home = home
         self._labels = labels or {}
         self._dialect = dialect or Dialect()
-        self._witness = witness or NoWitness()
-        self._live = LiveReleases()
-
-    @cached_property
-    def _api(self) -> ApiClient:
-        client: ApiClient = self._handle.api_client()
-        return client
 
     def run(self, *args: str, timeout_s: float | None = None, stdin: str | None = None) -> Outcome:
         """Run helm with `args` against the cluster and return how it ended, whatever that was."""
@@ -337,8 +325,7 @@ class HelmDeployer:
             known = self._as_sent(known)
         args = helm.uninstall(known.name, namespace=known.namespace, timeout_s=limit_s)
         self._check(f"uninstall release '{known.name}'", self.run(*args, timeout_s=limit_s))
-        with self._witness.waiting(f"delete {known.method} release '{known.name}'"):
-            wait_for_deletion(self._api, reversed(known.resources), max(deadline.remaining_s(), 1.0))
+        self._wait_until_gone(known, deadline)
         self._live.forget(known.namespace, known.name)
 
     def get_manifest(self, release: str, *, namespace: str = "default", revision: int = 0) -> str:
@@ -357,23 +344,9 @@ class HelmDeployer:
         args = helm.get_values(release, namespace=namespace, revision=revision, all_values=all_values)
         return json.loads(self._get(args, release)) or {}
 
-    def wait(self, release: Release, *, timeout_s: float | None = None) -> None:
-        """See :meth:`harness.deploy.deployer.Deployer.wait`."""
-        with self._witness.waiting(f"roll out {release.method} release '{release.name}'"):
-            wait_for_release(self._api, release, timeout_s or self._settings.rollout_timeout_s)
-
     def delete(self, release: Release, *, timeout_s: float | None = None) -> None:
         """See :meth:`harness.deploy.deployer.Deployer.delete`."""
         self.uninstall(release, timeout_s=timeout_s)
-
-    def close(self) -> None:
-        """See :meth:`harness.deploy.deployer.Deployer.close`."""
-        try:
-            self._live.remove_all()
-        finally:
-            self._witness.closed()
-            if "_api" in self.__dict__:
-                self._api.close()  # type: ignore[no-untyped-call] # the client has no types
 
     # --- within --------------------------------------------------------------------------------------------------
 

@@ -5,27 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-from kubernetes.client import ApiClient
 
 from harness.cluster.provider import ClusterHandle
 from harness.commands import kubectl
 from harness.commands.kubectl import Context
-from harness.deploy.deployer import LiveReleases, NoWitness, Release, ResourceRef, Witness
-from harness.deploy.rollout import wait_for_deletion, wait_for_release
+from harness.deploy.deployer import ClusterDeployer
+from harness.deploy.release import Release, ResourceRef
 from harness.errors import ClusterError, DeployError
 from harness.images.reference import ImageRef
 from harness.process.command import Command
 from harness.process.outcome import Outcome
 from harness.process.runner import Runner
-from harness.settings.model import DeploySettings
 from harness.wait import Deadline
 
 
-class KubectlDeployer:
+class KubectlDeployer(ClusterDeployer):
     """Creates, exposes, looks at and deletes with kubectl.
 
     Args:
@@ -34,20 +30,6 @@ class KubectlDeployer:
         settings: limits.
         witness: told what is deployed.
     """
-
-    def __init__(
-        self, handle: ClusterHandle, runner: Runner, settings: DeploySettings, *, witness: Witness | None = None
-    ) -> None:
-        self._handle = handle
-        self._runner = runner
-        self._settings = settings
-        self._witness = witness or NoWitness()
-        self._live = LiveReleases()
-
-    @cached_property
-    def _api(self) -> ApiClient:
-        client: ApiClient = self._handle.api_client()
-        return client
 
     def run(self, *args: str, timeout_s: float | None = None) -> Outcome:
         """Run kubectl with `args` against the cluster and return how it ended, whatever that was."""
@@ -175,11 +157,6 @@ class KubectlDeployer:
         """Return ``kubectl cluster-info``."""
         return self.run(*kubectl.cluster_info()).check().stdout
 
-    def wait(self, release: Release, *, timeout_s: float | None = None) -> None:
-        """See :meth:`harness.deploy.deployer.Deployer.wait`."""
-        with self._witness.waiting(f"roll out {release.method} release '{release.name}'"):
-            wait_for_release(self._api, release, timeout_s or self._settings.rollout_timeout_s)
-
     def delete(self, release: Release, *, timeout_s: float | None = None) -> None:
         """See :meth:`harness.deploy.deployer.Deployer.delete`."""
         limit_s = timeout_s or self._settings.rollout_timeout_s
@@ -189,18 +166,8 @@ class KubectlDeployer:
             outcome = self.run(*args, timeout_s=limit_s + 10)
             if not outcome.succeeded and "timed out waiting" not in outcome.stderr:
                 outcome.check(hint=f"see `kubectl describe` of {ref}")
-        with self._witness.waiting(f"delete {release.method} release '{release.name}'"):
-            wait_for_deletion(self._api, reversed(release.resources), max(deadline.remaining_s(), 1.0))
+        self._wait_until_gone(release, deadline)
         self._forget(release)
-
-    def close(self) -> None:
-        """See :meth:`harness.deploy.deployer.Deployer.close`."""
-        try:
-            self._live.remove_all()
-        finally:
-            self._witness.closed()
-            if "_api" in self.__dict__:
-                self._api.close()  # type: ignore[no-untyped-call] # the client has no types
 
     def _forget(self, release: Release) -> None:
         name = f"{release.name} (service)" if "exposes" in release.details else release.name

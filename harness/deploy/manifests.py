@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
-from kubernetes.client import ApiClient
 
 from harness.cluster.provider import ClusterHandle
 from harness.commands import kubectl
 from harness.commands.kubectl import Applied, Refusal
-from harness.deploy.deployer import LiveReleases, NoWitness, Release, ResourceRef, Witness
-from harness.deploy.rollout import WORKLOADS, wait_for_deletion, wait_for_release
+from harness.deploy.deployer import ClusterDeployer, Witness
+from harness.deploy.release import Release, ResourceRef
+from harness.deploy.rollout import WORKLOADS
 from harness.deploy.watching import reading
 from harness.errors import CommandError, DeployError, ManifestError
 from harness.images.reference import ImageRef
@@ -325,7 +324,7 @@ def _replace_image(body: Mapping[str, Any], old: str, new: str, images: list[str
     return descend(body, path) if path else body
 
 
-class ManifestDeployer:
+class ManifestDeployer(ClusterDeployer):
     """Applies manifests with kubectl.
 
     Args:
@@ -345,17 +344,8 @@ class ManifestDeployer:
         labels: Mapping[str, str] | None = None,
         witness: Witness | None = None,
     ) -> None:
-        self._handle = handle
-        self._runner = runner
-        self._settings = settings
+        super().__init__(handle, runner, settings, witness=witness)
         self._labels = labels or {}
-        self._witness = witness or NoWitness()
-        self._live = LiveReleases()
-
-    @cached_property
-    def _api(self) -> ApiClient:
-        client: ApiClient = self._handle.api_client()
-        return client
 
     def apply(
         self,
@@ -410,11 +400,6 @@ class ManifestDeployer:
             self.wait(release, timeout_s=timeout_s)
         return release
 
-    def wait(self, release: Release, *, timeout_s: float | None = None) -> None:
-        """See :meth:`harness.deploy.deployer.Deployer.wait`."""
-        with self._witness.waiting(f"roll out {release.method} release '{release.name}'"):
-            wait_for_release(self._api, release, timeout_s or self._settings.rollout_timeout_s)
-
     def delete(self, release: Release, *, timeout_s: float | None = None) -> None:
         """Delete the release's documents in reverse and return when they and their pods are gone.
 
@@ -424,23 +409,13 @@ class ManifestDeployer:
         limit_s = timeout_s or self._settings.rollout_timeout_s
         deadline = Deadline(limit_s)
         self._delete(release.manifest, str(release.details.get("default_namespace", release.namespace)), limit_s)
-        with self._witness.waiting(f"delete {release.method} release '{release.name}'"):
-            wait_for_deletion(self._api, reversed(release.resources), max(deadline.remaining_s(), 1.0))
+        self._wait_until_gone(release, deadline)
         self._live.forget(release.namespace, release.name)
 
     def get_all(self, namespace: str) -> tuple[Mapping[str, Any], ...]:
         """Return what ``kubectl get all`` shows of a namespace."""
         outcome = self._runner.run(self._handle.kubectl_command(*kubectl.get("all", namespace=namespace))).check()
         return tuple(json.loads(outcome.stdout)["items"]) if outcome.stdout.strip() else ()
-
-    def close(self) -> None:
-        """See :meth:`harness.deploy.deployer.Deployer.close`."""
-        try:
-            self._live.remove_all()
-        finally:
-            self._witness.closed()
-            if "_api" in self.__dict__:
-                self._api.close()  # type: ignore[no-untyped-call] # the client has no types
 
     def _apply(
         self,

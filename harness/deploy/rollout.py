@@ -12,8 +12,8 @@ from kubernetes.client import ApiClient
 
 from harness.cluster.provider import ClusterHandle
 from harness.deploy import hopeless
-from harness.deploy.deployer import Release, ResourceRef
 from harness.deploy.hopeless import Finding, Patience
+from harness.deploy.release import Release, ResourceRef
 from harness.deploy.watching import REQUEST_TIMEOUT_S, ApiReader, Follower, Source, reading
 from harness.errors import DeployError, RolloutError, WaitTimeoutError
 from harness.wait import SYSTEM_CLOCK, Clock, Deadline

@@ -22,7 +22,7 @@ from kubernetes.client import ApiClient
 from urllib3.exceptions import HTTPError
 
 from harness.cluster.provider import ClusterHandle
-from harness.deploy.deployer import ResourceRef
+from harness.deploy.release import ResourceRef
 from harness.errors import ClusterError, DeployError
 
 Body = Mapping[str, Any]

@@ -12,7 +12,7 @@ import yaml
 
 from harness.cluster.provider import ClusterHandle
 from harness.commands import kubectl
-from harness.deploy.deployer import Release
+from harness.deploy.release import Release
 from harness.errors import SeatrialError
 from harness.process.outcome import Outcome
 from harness.process.redact import MASK

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.cluster.provider import ClusterHandle
-from harness.deploy.deployer import Release, Witness
+from harness.deploy.deployer import Witness
+from harness.deploy.release import Release
 from harness.evidence.collect import cluster_collectors, collect
 from harness.evidence.directory import RunDirectory
 from harness.evidence.model import ChosenSetting, Failure

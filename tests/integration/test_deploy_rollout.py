@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness.cluster.provider import ClusterHandle
-from harness.deploy.deployer import ResourceRef
 from harness.deploy.kubectl import KubectlDeployer
 from harness.deploy.manifests import Manifest, ManifestDeployer
+from harness.deploy.release import ResourceRef
 from harness.deploy.rollout import (
     rollout_problem,
     wait_for_deletion,

@@ -11,10 +11,11 @@ import pytest
 
 from harness.cluster.provider import ClusterHandle
 from harness.commands.helm import Values
-from harness.deploy.deployer import Deployer, Release
+from harness.deploy.deployer import Deployer
 from harness.deploy.helm import HelmDeployer
 from harness.deploy.kubectl import KubectlDeployer
 from harness.deploy.manifests import Manifest, ManifestDeployer
+from harness.deploy.release import Release
 from harness.errors import DeployError, RolloutError
 from harness.images.reference import ImageRef
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from urllib3.exceptions import ProtocolError
 
-from harness.deploy.deployer import ResourceRef
+from harness.deploy.release import ResourceRef
 from harness.deploy.rollout import is_rolled_out, wait_for_deletion, wait_for_load_balancer, wait_for_rollout
 from harness.errors import DeployError, RolloutError, WaitTimeoutError
 

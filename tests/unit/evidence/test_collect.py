@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.cluster.provider import ClusterHandle
-from harness.deploy.deployer import Release
+from harness.deploy.release import Release
 from harness.evidence.collect import Finding, cluster_collectors, collect
 from harness.testing import ManualClock, RecordingRunner
 from harness.wait import Deadline
