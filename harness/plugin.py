@@ -137,6 +137,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = 128 + number
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Pass the signal that ended this run on to what it runs inside of, e.g. the run whose test called pytest.
+
+    That one's handler was replaced meanwhile, and an exit code other than Ctrl-C's tells pytester nothing.
+    """
+    if (number := config.stash.get(TERMINATED, None)) is not None and callable(signal.getsignal(number)):
+        signal.raise_signal(number)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say where the time went and where the evidence is; parallel workers leave that to their controller."""
     if not hasattr(config, "workerinput") and (lines := _summary(config)):
