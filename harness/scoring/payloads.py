@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from harness.errors import PayloadError
 from harness.scoring.json_path import ROOT, child
@@ -61,6 +63,33 @@ class PlainPayload:
         ):
             raise ValueError(f'expected {{"score": [number, ...]}}, got {_short(body)}')
         return scores
+
+
+@dataclass(frozen=True)
+class FormBody:
+    """The fields of an HTML form as a request body, as ``curl --data-urlencode name=value`` sends them.
+
+    The image test of a Seldon model posts its message so: ``FormBody({"json": {"data": {...}}})``.
+
+    Args:
+        fields: by name: text is sent as it is, anything else as JSON text.
+
+    Raises:
+        PayloadError: a value has no place in JSON.
+    """
+
+    fields: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        texts = {
+            name: value if isinstance(value, str) else to_json_text(to_json_value(value, path=child(ROOT, name)))
+            for name, value in self.fields.items()
+        }
+        object.__setattr__(self, "fields", texts)
+
+    def encoded(self) -> bytes:
+        """Return the body. Blanks become ``%20`` as curl writes them; servers read ``+`` and ``%20`` alike."""
+        return "&".join(f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in self.fields.items()).encode()
 
 
 def to_json_value(value: Any, *, path: str = ROOT) -> JsonValue:

@@ -13,12 +13,13 @@ from urllib.parse import quote
 from harness.access.endpoint import Endpoint
 from harness.errors import TAIL_CHARS
 from harness.process.redact import redact
-from harness.scoring.payloads import to_json_text, to_json_value
+from harness.scoring.payloads import FormBody, to_json_text, to_json_value
 
 # One prediction of a small model takes milliseconds; a first one may load the model. Ten seconds tell slow from hung.
 DEFAULT_TIMEOUT_S = 10.0
 
 JSON_CONTENT = "application/json"
+FORM_CONTENT = "application/x-www-form-urlencoded"
 
 # Headers that carry credentials whatever their value; matched against the whole lower-case name.
 _CREDENTIAL_HEADER = re.compile(r"(proxy-)?authorization|(set-)?cookie|.*(token|secret|password|api-?key|apikey).*")
@@ -32,10 +33,11 @@ class ScoreRequest:
     Args:
         endpoint: where the service answers.
         path: path below the endpoint, e.g. ``/score``; may carry a query.
-        payload: the body. ``None`` sends none; ``bytes`` are sent as they are; anything else is sent as JSON, e.g.
+        payload: the body. ``None`` sends none; ``bytes`` are sent as they are; a
+            :class:`~harness.scoring.payloads.FormBody` as a form; anything else is sent as JSON, e.g.
             ``{"X": [1, 2]}`` (``X``: shape ``(n_features,)``).
         method: HTTP method; ``POST`` by default, as scoring is.
-        headers: headers added to the endpoint's; they win over the endpoint's and over the JSON content type.
+        headers: headers added to the endpoint's; they win over the endpoint's and over the payload's content type.
         timeout_s: seconds from connecting to the last byte of the answer.
         connect_timeout_s: seconds for connecting alone; ``None`` leaves it all of `timeout_s`.
         secrets: values masked wherever the request is shown.
@@ -61,7 +63,9 @@ class ScoreRequest:
         # Encoded once, now: what cannot be sent is refused where it was written, and later changes to a list or
         # mapping that the caller still holds do not change the request.
         body = self.payload
-        if not isinstance(self.payload, (bytes, type(None))):
+        if isinstance(self.payload, FormBody):
+            body = self.payload.encoded()
+        elif not isinstance(self.payload, (bytes, type(None))):
             object.__setattr__(self, "payload", to_json_value(self.payload))
             body = to_json_text(self.payload).encode()
         object.__setattr__(self, "_body", body)
@@ -77,9 +81,11 @@ class ScoreRequest:
         return self._body
 
     def all_headers(self) -> dict[str, str]:
-        """The headers that are sent: the JSON content type, then the endpoint's, then the request's own."""
+        """The headers that are sent: the payload's content type, then the endpoint's, then the request's own."""
         merged: dict[str, tuple[str, str]] = {}
-        content = {"Content-Type": JSON_CONTENT} if not isinstance(self.payload, (bytes, type(None))) else {}
+        content = {}
+        if not isinstance(self.payload, (bytes, type(None))):
+            content["Content-Type"] = FORM_CONTENT if isinstance(self.payload, FormBody) else JSON_CONTENT
         for headers in (content, self.endpoint.headers, self.headers):
             for name, value in headers.items():
                 merged[name.lower()] = (name, value)
@@ -130,6 +136,10 @@ class ScoreRequest:
         """Return what goes before curl and the options that give it the body."""
         if self.body is None:
             return [], []
+        if isinstance(self.payload, FormBody):
+            # curl splits such an argument at its first "=" and encodes what follows; the name it takes as it is.
+            fields = [f"{quote(name, safe='')}={self.masked(text)}" for name, text in self.payload.fields.items()]
+            return [], [word for field in fields for word in ("--data-urlencode", shlex.quote(field))]
         try:
             text = self.body.decode()
         except UnicodeDecodeError:

@@ -64,19 +64,19 @@ class ScoreResponse:
         try:
             return json.loads(self.text)
         except ValueError as error:
-            raise self._mismatch("the body is not JSON", str(error)) from error
+            raise self.mismatch("the body is not JSON", str(error)) from error
 
     def assert_status(self, *expected: int) -> ScoreResponse:
         """Fail unless the status is one of `expected`."""
         if self.status not in expected:
             wanted = " or ".join(_status(code) for code in expected)
-            raise self._mismatch(f"expected status {wanted}, got {_status(self.status)}")
+            raise self.mismatch(f"expected status {wanted}, got {_status(self.status)}")
         return self
 
     def assert_content_type(self, expected: str) -> ScoreResponse:
         """Fail unless the media type is `expected`; parameters such as ``charset`` and letter case do not matter."""
         if self.content_type != expected.partition(";")[0].strip().lower():
-            raise self._mismatch(f"expected content type {expected}, got {self.content_type or 'none'}")
+            raise self.mismatch(f"expected content type {expected}, got {self.content_type or 'none'}")
         return self
 
     def assert_json(self, expected: Any) -> ScoreResponse:
@@ -108,7 +108,7 @@ class ScoreResponse:
     def assert_latency_under(self, seconds: float) -> ScoreResponse:
         """Fail unless the answer was complete in less than `seconds`."""
         if not self.latency_s < seconds:
-            raise self._mismatch(f"expected an answer in under {seconds:g} s, got one after {self.latency_s:.3f} s")
+            raise self.mismatch(f"expected an answer in under {seconds:g} s, got one after {self.latency_s:.3f} s")
         return self
 
     def summary(self) -> str:
@@ -133,10 +133,16 @@ class ScoreResponse:
 
     def _none_of(self, differences: Sequence[Difference], what: str) -> ScoreResponse:
         if differences:
-            raise self._mismatch(what, listed(differences))
+            raise self.mismatch(what, listed(differences))
         return self
 
-    def _mismatch(self, what: str, details: str = "") -> ScoreMismatch:
+    def mismatch(self, what: str, details: str = "") -> ScoreMismatch:
+        """Return the error for an answer that is wrong, with the body and the curl command that asks again.
+
+        Args:
+            what: what is wrong, in a few words.
+            details: where, one line each.
+        """
         parts = [what]
         if details:
             parts.append(_indented(self.request.masked(details)))
