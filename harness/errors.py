@@ -23,6 +23,7 @@ The tree::
      |       +- RegistryUnreachableError   nothing answers at its address
      |       +- RegistryAuthError          it wants other credentials, or grants too little
      |       +- RegistryTLSError           its certificate is not trusted, or it does not speak TLS
+     +- OutsideError             a stand-in for what is on the Internet does not start, or refuses
      +- DeployError              a deployment was refused by the cluster or a chart by Helm
      |   +- ManifestError           documents are malformed: refused before anything is applied
      |   +- ChartError              a chart or its values are malformed: refused by Helm before anything is applied
@@ -33,6 +34,8 @@ The tree::
      +- CleanupError             something Seatrial made could not be removed
 
     ScoreMismatch (AssertionError)  the service answered, and the answer is wrong
+    ErrorBudgetExceeded (AssertionError)  a service under traffic failed more, or was slower, than allowed
+    WeightMismatch (AssertionError)  traffic is not split as it should be
 
 A wrong score is an ``AssertionError`` so that pytest shows it as a failed assertion rather than as a broken platform.
 """
@@ -208,6 +211,10 @@ class RegistryTLSError(RegistryError):
     """A registry's certificate is not trusted, or it does not speak TLS where TLS is asked for."""
 
 
+class OutsideError(SeatrialError):
+    """A stand-in for what a deployment expects on the Internet does not start, or refuses what a test asks of it."""
+
+
 class DeployError(SeatrialError):
     """A deployment was refused by the cluster, or a chart by Helm."""
 
@@ -280,3 +287,11 @@ class CleanupError(SeatrialError):
 
 class ScoreMismatch(AssertionError):  # noqa: N818 - an assertion, named as assertions are
     """The service answered, and the answer is wrong."""
+
+
+class ErrorBudgetExceeded(AssertionError):  # noqa: N818 - an assertion, named as assertions are
+    """A service under traffic failed more requests, was silent for longer, or was slower than allowed."""
+
+
+class WeightMismatch(AssertionError):  # noqa: N818 - an assertion, named as assertions are
+    """The variants of a service did not answer in the proportion their weights say."""
