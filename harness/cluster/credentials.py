@@ -1,27 +1,21 @@
-"""Where the Kubernetes client puts certificates and keys: it hands them to its TLS library as files."""
+"""Certificates and keys as files: clients of the API server hand them to their TLS library so."""
 
 from __future__ import annotations
 
-import atexit
-import functools
-import os
-import shutil
-import tempfile
+import base64
+import hashlib
 from pathlib import Path
 
-from harness.naming import owner_host, owner_is_alive, process_start_ticks
+from harness.temporary import own_temporary_directory
 
 
-@functools.cache
-def credentials_dir() -> Path:
-    """Return a private directory of this process, removed when it ends.
+def credential_file(data: str) -> Path:
+    """Return a file of this process, readable by its owner only, with what a kubeconfig holds as `data`, in Base64.
 
-    Those of processes of this host that were killed are removed now: the keys in them may be a user's own.
+    The same data are the same file.
     """
-    prefix = f"seatrial-{owner_host()}-"
-    for path in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-        if not owner_is_alive(path.name.removeprefix(prefix).partition("-")[0]):
-            shutil.rmtree(path, ignore_errors=True)
-    made = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}.{process_start_ticks(os.getpid()) or 0}-"))
-    atexit.register(shutil.rmtree, made, ignore_errors=True)
-    return made
+    path = own_temporary_directory() / hashlib.sha256(data.encode()).hexdigest()
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(base64.b64decode(data))
+    return path

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
-from harness.cluster.credentials import credentials_dir
 from harness.process.command import DEFAULT_TIMEOUT_S, Command
+from harness.temporary import own_temporary_directory
 
 Role = Literal["control-plane", "worker"]
 
@@ -127,7 +127,7 @@ class ClusterHandle:
             config_file=str(self.kubeconfig),
             context=self.context,
             client_configuration=configuration,
-            temp_file_path=str(credentials_dir()),
+            temp_file_path=str(own_temporary_directory()),
         )
         if is_loopback(urlsplit(configuration.host).hostname or ""):
             configuration.proxy = None

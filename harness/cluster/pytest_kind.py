@@ -18,6 +18,7 @@ import pykube
 import yaml
 from pytest_kind import KindCluster
 
+from harness.cluster.credentials import credential_file
 from harness.cluster.provider import ClusterHandle, ClusterProvider, ClusterSpec
 from harness.errors import AccessError, ClusterError
 
@@ -103,7 +104,14 @@ class SeatrialKindCluster(KindCluster):  # type: ignore[misc] # the base class h
     @cached_property
     def api(self) -> pykube.HTTPClient:
         """A pykube client of the cluster."""
-        return pykube.HTTPClient(pykube.KubeConfig.from_file(str(self.kubeconfig_path)))
+        config = pykube.KubeConfig.from_file(str(self.kubeconfig_path))
+        # Left to itself, pykube-ng (23.6.0) writes the user's key to a file in the temporary directory that everybody
+        # may read and nobody removes.
+        for entry in config.doc["clusters"]:
+            _name_files(entry["cluster"])
+        for entry in config.doc["users"]:
+            _name_files(entry["user"])
+        return pykube.HTTPClient(config)
 
     def ensure_kind(self) -> None:
         """Nothing to do: kind is there, pytest-kind would download it."""
@@ -170,6 +178,13 @@ class SeatrialKindCluster(KindCluster):  # type: ignore[misc] # the base class h
             local_port=local_port,
         ) as port:
             yield port
+
+
+def _name_files(holder: dict[str, Any]) -> None:
+    """Put the names of this process's own files in the place of certificates and keys."""
+    for name in ("certificate-authority", "client-certificate", "client-key"):
+        if (data := holder.pop(f"{name}-data", None)) is not None:
+            holder[name] = str(credential_file(data))
 
 
 def namespace_in(args: tuple[str, ...]) -> str:

@@ -26,6 +26,7 @@ from harness.engine.engine import Engine
 from harness.errors import ImageError
 from harness.images.push import PushedImage, push
 from harness.images.reference import ImageName, ImageRef
+from harness.temporary import own_temporary_directory
 
 LineSink = Callable[[str], None]
 
@@ -142,7 +143,7 @@ def _archive(client: docker.DockerClient, image: ImageRef, cleanup: CleanupStack
     """
     attempted = f"archive image '{image.content_tag}'"
     try:
-        handle, path = tempfile.mkstemp(prefix="seatrial-image-", suffix=".tar")
+        handle, path = tempfile.mkstemp(suffix=".tar", dir=own_temporary_directory())
         cleanup.push(f"archive {path}", Path(path).unlink)
         with os.fdopen(handle, "wb") as file:
             file.seek(_BLOCK_BYTES)

@@ -27,11 +27,20 @@ def pipenv(tmp_path: Path) -> Pipenv:
     """`pipenv ...` in a copy of the app, with an environment of its own inside it."""
     app = tmp_path / "app"
     shutil.copytree(APP, app, ignore=shutil.ignore_patterns("__pycache__", ".venv"))
+    # A pipenv that is stopped in the middle leaves what it asked of pip.
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
 
     def command(*args: str, **env: str) -> Command:
         return Command(
             (sys.executable, "-m", "pipenv", *args),
-            env={"PIPENV_VENV_IN_PROJECT": "1", "PIPENV_IGNORE_VIRTUALENVS": "1", "VIRTUAL_ENV": None, **env},
+            env={
+                "PIPENV_VENV_IN_PROJECT": "1",
+                "PIPENV_IGNORE_VIRTUALENVS": "1",
+                "VIRTUAL_ENV": None,
+                "TMPDIR": str(temporary),
+                **env,
+            },
             cwd=app,
             timeout_s=INSTALL_TIMEOUT_S,
         )
