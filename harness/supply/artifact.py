@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,7 @@ class Provenance:
         version: upstream's version, e.g. ``v0.32.0``.
         source: the source that answered.
         origin: the address, path or recipe it came from.
-        digest: ``sha256:...`` of the file, or the image id.
+        digest: ``sha256:...`` of the file or of a directory's files with their names, or the image id.
         recipe: digest of the recipe when built, else empty.
         made_at: seconds since the epoch.
         how: one sentence for people: how it was made, stand-ins named as such.
@@ -51,4 +52,34 @@ class Image:
     """
 
     reference: str
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Files:
+    """A directory of files that are read, not run: manifests, schemas, a chart.
+
+    Args:
+        path: the directory; it belongs to the cache, so whoever changes files copies it first.
+    """
+
+    path: Path
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A Helm chart.
+
+    Args:
+        path: its directory, which holds ``Chart.yaml``.
+        images: the reference its pods ask for -> the name of supply's image that has to be there under it; empty for
+            a published chart, whose images come from their publishers.
+        published: whether it is upstream's own chart (or one the user gave) instead of Seatrial's.
+        provenance: where it came from.
+    """
+
+    path: Path
+    images: Mapping[str, str]
+    published: bool
     provenance: Provenance

@@ -8,20 +8,25 @@ from harness.engine.engine import Engine
 from harness.process.runner import Runner
 from harness.progress import Progress
 from harness.settings.model import SupplySettings
-from harness.supply.artifact import Image, Program
+from harness.supply.artifact import Files, Image, Program
+from harness.supply.builders.chart import ChartBuilder
+from harness.supply.builders.crds import CrdsBuilder
 from harness.supply.builders.go import GoBuilder
 from harness.supply.builders.link import LinkBuilder
-from harness.supply.builders.protocol import ImageBuilder
+from harness.supply.builders.module_files import ModuleFilesBuilder
+from harness.supply.builders.protocol import FilesBuilder, ImageBuilder, ProgramBuilder
 from harness.supply.builders.toolchain import GoToolchain
+from harness.supply.builders.wheel import WheelBuilder
 from harness.supply.cache import Cache
 from harness.supply.image_store import ImageStore
 from harness.supply.inventory import Inventory
 from harness.supply.pins import Pins, host_arch
 from harness.supply.recipe import RecipeKind, Recipes
 from harness.supply.resolver import Supply
-from harness.supply.sources.build import ImageBuildSource, ProgramBuildSource
+from harness.supply.sources.build import FilesBuildSource, ImageBuildSource, ProgramBuildSource
 from harness.supply.sources.cache import CacheSource
 from harness.supply.sources.download import Downloader, DownloadSource
+from harness.supply.sources.files import FilesCacheSource, FilesDownloadSource, GivenFilesSource
 from harness.supply.sources.given import GivenSource
 from harness.supply.sources.images import EngineStoreSource, GivenImageSource, PullSource
 from harness.supply.sources.path import PathSource, VersionProbe
@@ -43,7 +48,7 @@ def make_supply(
     Args:
         settings: the cache, what is allowed, what the user gave.
         runner: runs go, pip and the programs that are asked for their version.
-        engine: gives the engine when an image is first asked for; programs need none.
+        engine: gives the engine when an image is first asked for; programs and files need none.
         image_builders: the builder for each kind of image recipe.
         progress: told about what takes long.
         pins: another pin file than Seatrial's.
@@ -54,14 +59,31 @@ def make_supply(
     cache = Cache(settings.cache_dir, progress.say)
     store = ImageStore(engine, cache)
     probe = VersionProbe(runner)
-    go = GoBuilder(runner, GoToolchain(runner, cache, pins, progress), cache)
-    program_builds = ProgramBuildSource(recipes, {"go": go, "link": LinkBuilder()}, cache, progress)
+    toolchain = GoToolchain(runner, cache, pins, progress)
+    program_builders: Mapping[RecipeKind, ProgramBuilder] = {
+        "go": GoBuilder(runner, toolchain, cache),
+        "link": LinkBuilder(),
+        "wheel": WheelBuilder(runner),
+    }
+    files_builders: Mapping[RecipeKind, FilesBuilder] = {
+        "crds": CrdsBuilder(runner, toolchain),
+        "module-files": ModuleFilesBuilder(runner, toolchain),
+        "chart": ChartBuilder(),
+    }
+    downloader = Downloader()
+    program_builds = ProgramBuildSource(recipes, program_builders, cache, progress)
     programs: tuple[Source[Program], ...] = (
         GivenSource(settings.given, probe),
         PathSource(probe, progress.say),
         CacheSource(cache, pins),
-        DownloadSource(pins, cache, Downloader(), progress),
+        DownloadSource(pins, cache, downloader, progress),
         program_builds,
+    )
+    files: tuple[Source[Files], ...] = (
+        GivenFilesSource(settings.given),
+        FilesCacheSource(cache, pins),
+        FilesDownloadSource(pins, cache, downloader, progress),
+        FilesBuildSource(recipes, files_builders, program_builds, cache, progress),
     )
     images: tuple[Source[Image], ...] = (
         GivenImageSource(settings.given, store, progress, may_pull=settings.download and not settings.offline),
@@ -70,4 +92,4 @@ def make_supply(
         ImageBuildSource(recipes, image_builders, program_builds, store, cache, progress),
     )
     inventory = Inventory(recipes, pins, cache, store)
-    return Supply(settings, recipes, programs, images, inventory, progress.say)
+    return Supply(settings, recipes, programs, files, images, inventory, progress.say)

@@ -2,7 +2,7 @@
 
 Layout, below ``$XDG_CACHE_HOME/seatrial``::
 
-    artifacts/NAME/KEY/     the artifact's file and provenance.json; KEY is VERSION-DIGEST12
+    artifacts/NAME/KEY/     the artifact's file or directory and provenance.json; KEY is VERSION-DIGEST12
     logs/NAME-KEY.log       output of the build
     locks/NAME-KEY.lock     held while the artifact is made
     tmp/PID.TICKS.HOST.*/   work directories, named after the process that owns them
@@ -28,8 +28,8 @@ import filelock
 
 from harness.errors import SupplyError
 from harness.naming import owner_host, owner_is_alive, process_start_ticks
-from harness.supply.artifact import Program, Provenance
-from harness.supply.provenance import RECORD_FILE, Record, file_digest
+from harness.supply.artifact import Files, Program, Provenance
+from harness.supply.provenance import RECORD_FILE, Record, content_digest, size_and_mtime
 
 # Another run may be building what this one wants: a little longer than the longest build may take.
 LOCK_TIMEOUT_S = 3900.0
@@ -60,9 +60,9 @@ class Entry:
         if not self.record.file:
             return ""
         path = self.directory / self.record.file
-        if not path.is_file():
+        if not path.exists():
             return f"{self.record.file} is missing"
-        digest = file_digest(path)
+        digest = content_digest(path)
         if digest != self.record.provenance.digest:
             return f"{self.record.file} is {digest}, recorded was {self.record.provenance.digest}"
         return ""
@@ -171,6 +171,15 @@ class Cache:
         The file is trusted while its size and modification time are as recorded; else it is read. A damaged artifact
         is removed and said so.
         """
+        found = self._find(name, key)
+        return Program(*found) if found else None
+
+    def find_files(self, name: str, key: str) -> Files | None:
+        """Return a cached directory, or ``None``; trusted and checked as :meth:`find` does, over all of its files."""
+        found = self._find(name, key)
+        return Files(*found) if found else None
+
+    def _find(self, name: str, key: str) -> tuple[Path, Provenance] | None:
         entry = self.entry(name, key)
         if entry is None:
             return None
@@ -178,18 +187,16 @@ class Cache:
         if record is not None and record.file:
             path = entry.directory / record.file
             with contextlib.suppress(OSError):
-                stat = path.stat()
-                if (stat.st_size, stat.st_mtime_ns) == (record.size_bytes, record.mtime_ns):
-                    return Program(path, replace(record.provenance, source="cache"))
+                if size_and_mtime(path) == (record.size_bytes, record.mtime_ns):
+                    return path, replace(record.provenance, source="cache")
         problem = entry.problem()
         if problem or record is None:
             self._say(f"{name} {key} in the cache is damaged ({problem}): removed, getting it again")
             self._drop(entry)
             return None
-        self._write_record(
-            entry.directory, replace(record, mtime_ns=(entry.directory / record.file).stat().st_mtime_ns)
-        )
-        return Program(entry.directory / record.file, replace(record.provenance, source="cache"))
+        path = entry.directory / record.file
+        self._write_record(entry.directory, replace(record, mtime_ns=size_and_mtime(path)[1]))
+        return path, replace(record.provenance, source="cache")
 
     def provenance(self, name: str, key: str) -> Provenance | None:
         """Return the recorded provenance of an artifact, or ``None``."""
@@ -201,17 +208,25 @@ class Cache:
 
         Call it with the artifact's lock held.
         """
+        return Program(self._put(key, file, provenance, mode=0o755), provenance)
+
+    def put_files(self, key: str, directory: Path, provenance: Provenance) -> Files:
+        """Move `directory`, which must be in a work directory, into the cache; see :meth:`put_program`."""
+        return Files(self._put(key, directory, provenance), provenance)
+
+    def _put(self, key: str, made: Path, provenance: Provenance, *, mode: int | None = None) -> Path:
         name = provenance.name
         with cache_errors(f"store {name} {key} in the cache '{self.root}'", self.root):
-            staging = Path(tempfile.mkdtemp(prefix="store-", dir=file.parent))
+            staging = Path(tempfile.mkdtemp(prefix="store-", dir=made.parent))
             target = staging / name
-            file.rename(target)
-            target.chmod(0o755)
-            _sync(target)
-            stat = target.stat()
-            self._write_record(staging, Record(provenance, name, stat.st_size, stat.st_mtime_ns))
+            made.rename(target)
+            if mode is not None:
+                target.chmod(mode)
+            for path in [target, *target.rglob("*")]:
+                _sync(path)
+            self._write_record(staging, Record(provenance, name, *size_and_mtime(target)))
             self._publish(name, key, staging)
-        return Program(self.directory(name, key) / name, provenance)
+        return self.directory(name, key) / name
 
     def put_record(self, key: str, provenance: Provenance, *, size_bytes: int) -> None:
         """Record the provenance of an artifact that lives elsewhere: an image, in the engine."""

@@ -34,7 +34,7 @@ def register(
     ) -> argparse.ArgumentParser:
         return to.add_parser(name, help=purpose, description=purpose, parents=parents)
 
-    parser = add(commands, "supply", "programs and images: list, get, verify, prune")
+    parser = add(commands, "supply", "programs, files and images: list, get, verify, prune")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     listing = add(verbs, "list", "show each artifact's source, version, digest, size and age")
     listing.add_argument("--long", action="store_true", help="show digests in full")
@@ -70,8 +70,7 @@ def run(args: argparse.Namespace, supply: Supply, out: TextIO, *, prune: Prune) 
     elif args.verb == "get":
         names = args.names or supply.names()
         supply.require(names)
-        got = [supply.program(name) if supply.is_program(name) else supply.image(name) for name in names]
-        text = "\n".join(map(report.supplied_line, got))
+        text = "\n".join(report.supplied_line(supply.get(name)) for name in names)
     elif args.verb == "verify":
         checked = supply.verify()
         text = report.verified_report(checked)

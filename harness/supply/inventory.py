@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from harness.errors import EngineError, SeatrialError, SupplyError
 from harness.supply.cache import Cache, Entry
 from harness.supply.image_store import ImageStore, StoredImage
 from harness.supply.pins import Pins
 from harness.supply.provenance import Record
-from harness.supply.recipe import Recipes
+from harness.supply.recipe import Makes, Recipes
 
 State = Literal["current", "stale", "damaged", "missing", "unknown"]
 
@@ -35,7 +35,7 @@ class Item:
     """
 
     name: str
-    kind: Literal["program", "image"]
+    kind: Makes
     state: State
     version: str
     source: str = ""
@@ -69,7 +69,7 @@ class Inventory:
     Args:
         recipes: what is asked for today.
         pins: what would be downloaded today.
-        cache: programs, and provenance of images.
+        cache: programs and files, and provenance of images.
         store: the engine's images.
     """
 
@@ -80,8 +80,8 @@ class Inventory:
         self._store = store
 
     def items(self) -> list[Item]:
-        """Return everything that is there and everything that is missing, by name; works without an engine."""
-        there = [self._program_item(entry) for entry in self._program_entries()]
+        """Return everything that is there or missing: programs, files, images, by name; works without an engine."""
+        there = [self._kept_item(entry) for entry in self._kept_entries()]
         try:
             there += [self._image_item(*row) for row in self._store.supplied()]
             there += [item for _, item in self._pulled()]
@@ -92,23 +92,26 @@ class Inventory:
         absent = [
             Item(
                 name=recipe.name,
-                kind="program" if recipe.is_program else "image",
-                state="missing" if recipe.is_program else unseen,
+                kind=recipe.makes,
+                state=unseen if recipe.makes == "image" else "missing",
                 version=recipe.version,
                 usual_s=recipe.usual_s,
             )
             for recipe in map(self._recipes.get, self._recipes.names())
             if recipe.name not in current
         ]
-        return sorted([*there, *absent], key=lambda item: (item.kind == "image", item.name, item.state, item.location))
+        return sorted(
+            [*there, *absent],
+            key=lambda item: (get_args(Makes).index(item.kind), item.name, item.state, item.location),
+        )
 
     def verify(self) -> list[tuple[Item, str]]:
-        """Read every program in full and look at every image; return each with its problem, empty when sound.
+        """Read every program and file in full and look at every image; return each with its problem, empty when sound.
 
         Raises:
             EngineError: images cannot be looked at without an engine.
         """
-        checked = [(self._program_item(entry), entry.problem()) for entry in self._program_entries()]
+        checked = [(self._kept_item(entry), entry.problem()) for entry in self._kept_entries()]
         for name, reference, stored in self._store.supplied():
             recorded = self._cache.provenance(name, _key(reference))
             changed = recorded is not None and recorded.digest != stored.image_id
@@ -121,7 +124,7 @@ class Inventory:
         return [*checked, *((item, "") for _, item in self._pulled())]
 
     def prune(self, *, stale_only: bool = False) -> Pruned:
-        """Remove what supply made: programs, images it built or pulled, logs, Go's caches and work directories.
+        """Remove what supply made: programs, files, images it built or pulled, logs, Go's caches and work directories.
 
         Images and programs that were there before Seatrial are not touched.
 
@@ -131,7 +134,7 @@ class Inventory:
         removed: list[str] = []
         kept: list[tuple[str, str]] = []
         freed, unseen = 0, ""
-        removals = [self._program_removal(entry) for entry in self._program_entries()]
+        removals = [self._kept_removal(entry) for entry in self._kept_entries()]
         try:
             removals += self._image_removals()
         except EngineError as error:
@@ -161,7 +164,8 @@ class Inventory:
                 self._cache.remove(entry)
         self._cache.remove_everything_else()
 
-    def _program_entries(self) -> list[Entry]:
+    def _kept_entries(self) -> list[Entry]:
+        """Return what lies in the cache itself: programs and directories of files."""
         return [entry for entry in self._cache.entries() if entry.record is None or entry.record.file]
 
     def _pulled(self) -> list[tuple[Entry, Item]]:
@@ -176,8 +180,8 @@ class Inventory:
                 found.append((entry, _item(record, "image", state, record.provenance.origin)))
         return found
 
-    def _program_removal(self, entry: Entry) -> tuple[Item, Callable[[], None]]:
-        return self._program_item(entry), lambda: self._cache.remove(entry)
+    def _kept_removal(self, entry: Entry) -> tuple[Item, Callable[[], None]]:
+        return self._kept_item(entry), lambda: self._cache.remove(entry)
 
     def _image_removals(self) -> list[tuple[Item, Callable[[], None]]]:
         removals = [
@@ -194,12 +198,14 @@ class Inventory:
 
         return remove
 
-    def _program_item(self, entry: Entry) -> Item:
-        location = str(entry.directory)
+    def _kept_item(self, entry: Entry) -> Item:
         if entry.record is None:
-            return Item(entry.name, "program", "damaged", entry.key.rpartition("-")[0], location=location)
+            kind = self._recipes.get(entry.name).makes if entry.name in self._recipes.names() else "program"
+            version = entry.key.rpartition("-")[0]
+            return Item(entry.name, kind, "damaged", version, location=str(entry.directory))
+        path = entry.directory / entry.record.file
         state: State = "current" if self._is_current(entry.name, entry.key) else "stale"
-        return _item(entry.record, "program", state, str(entry.directory / entry.record.file))
+        return _item(entry.record, "files" if path.is_dir() else "program", state, str(path))
 
     def _image_item(self, name: str, reference: str, stored: StoredImage) -> Item:
         return Item(
@@ -222,7 +228,7 @@ class Inventory:
         return key in {recipe.key, file.key if file else "", image.key if image else ""}
 
 
-def _item(record: Record, kind: Literal["program", "image"], state: State, location: str) -> Item:
+def _item(record: Record, kind: Makes, state: State, location: str) -> Item:
     provenance = record.provenance
     return Item(
         name=provenance.name,

@@ -50,7 +50,7 @@ class PublishedFile:
         version: the publisher's version, which may differ from the one that is built.
         url: where it is.
         sha256: 64 hex digits of the file as delivered.
-        member: path inside the archive when the file is a ``.tar.gz``, else empty.
+        member: path inside the archive when the file is a ``.tar.gz``, else empty; of a chart, its folder.
     """
 
     version: str
@@ -105,15 +105,20 @@ class Pins:
         return versions[name]
 
     def published_file(self, name: str, arch: Arch) -> PublishedFile | None:
-        """Return where program `name` is published for `arch`, or ``None`` when no digest is pinned."""
+        """Return where artifact `name` is published for `arch`, or ``None`` when no digest is pinned.
+
+        A file that is the same for every processor has one digest instead of a table of them.
+        """
         entry = self._table.get("download", {}).get(name, {})
-        if arch not in entry.get("sha256", {}):
+        pinned = entry.get("sha256", {})
+        sha256 = pinned if isinstance(pinned, str) else pinned.get(arch)
+        if not sha256:
             return None
         fill = {"version": entry["version"], "arch": arch}
         return PublishedFile(
             version=entry["version"],
             url=entry["url"].format(**fill),
-            sha256=entry["sha256"][arch],
+            sha256=sha256,
             member=entry.get("member", "").format(**fill),
         )
 

@@ -17,14 +17,15 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Record:
-    """One artifact's provenance with what is needed to notice that its file changed.
+    """One artifact's provenance with what is needed to notice that its content changed.
 
     Args:
         provenance: where it came from.
-        file: name of the artifact's file beside the record; empty for an image, which lives in the engine.
-        size_bytes: size of that file, or of the image.
-        mtime_ns: the file's modification time; together with the size it says, without reading the file, that it
-            has not been touched since its digest was taken.
+        file: name of the artifact's file or directory beside the record; empty for an image, which lives in the
+            engine.
+        size_bytes: size of that file, of all files of that directory together, or of the image.
+        mtime_ns: modification time of the file, or of the directory's last changed file; together with the size it
+            says, without reading anything, that nothing has been touched since the digest was taken.
     """
 
     provenance: Provenance
@@ -50,6 +51,26 @@ class Record:
             return cls(provenance=provenance, **table)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a provenance record: {error}") from error
+
+
+def content_digest(path: Path) -> str:
+    """Return ``sha256:...`` of the file at `path`, or of a directory: its files' names and digests, in order."""
+    if not path.is_dir():
+        return file_digest(path)
+    sha = hashlib.sha256()
+    for file in _files(path):
+        sha.update(f"{file.relative_to(path).as_posix()} {file_digest(file)}\n".encode())
+    return f"sha256:{sha.hexdigest()}"
+
+
+def size_and_mtime(path: Path) -> tuple[int, int]:
+    """Return the bytes and the last modification (in ns since the epoch) of a file, or of all files of a directory."""
+    stats = [file.stat() for file in (_files(path) if path.is_dir() else [path])]
+    return sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.rglob("*") if path.is_file())
 
 
 def file_digest(path: Path) -> str:

@@ -12,7 +12,39 @@ A recipe is a folder of :data:`RECIPES` that holds ``recipe.toml`` and whatever 
     [image]                            # the builder's own table, named after the kind
     ...
 
-The folder's name is the artifact's name. Its digest covers everything that can change the result: the files, the
+Each kind's table is described in its module of :mod:`harness.supply.builders`. A chart's folder, as an example::
+
+    ambassador/
+      recipe.toml
+      chart/                  # Chart.yaml, values.yaml, templates/**: the chart without its CRDs
+
+    kind = "chart"
+    version = "contour"
+    pins = ["envoy"]
+    needs = ["contour-crds", "contour-image", "envoy-image"]   # CRDs and images, of whatever kind
+    usual_s = 1
+    what = "..."
+
+    [chart]
+    crds = ["contour-crds"]                # their YAML files become templates, so that an uninstall removes them
+    crds-when = ".Values.crd.create"       # optional: the template condition they are rendered under
+
+    # The reference its pods ask for -> the image of supply that stands under it. The user of the chart makes each
+    # present on the nodes under that reference; the chart is made without the images.
+    [chart.images]
+    "docker.io/seatrial/contour:{contour}" = "contour-image"
+    "docker.io/seatrial/envoy:{envoy}" = "envoy-image"
+
+``{version}`` and ``{PIN}`` are filled in in Chart.yaml, values.yaml and the references of ``images``, nowhere else
+(templates keep every brace). Helm looks up every kind of a release before it creates anything, so objects of a
+chart's own CRDs cannot be in its templates, except as post-install hooks.
+
+The folder's name is the artifact's name. Recipes that differ in little share a folder without ``recipe.toml``, whose
+``common.toml`` holds the tables they have in common and whose other files are files of each. ``kubernetes-1.34`` says::
+
+    extends = "kubernetes"   # {variant} in kubernetes/common.toml is 1.34 for it
+
+Its digest covers everything that can change the result: the files, the
 recipe's tables, the pinned values, the processor and the digests of what it needs. It does not cover file modes
 (a wheel does not keep them), `what` and `usual_s`.
 """
@@ -23,10 +55,11 @@ import contextlib
 import hashlib
 import json
 import re
+import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast, get_args
 
 from harness.errors import SupplyError
@@ -39,15 +72,32 @@ else:
 
 RECIPES = Path(__file__).with_name("recipes")
 
-# go: a program from Go modules; link: a program that is another one under its own name; rootfs: a base image from
-# Debian packages; image: a Dockerfile with programs copied in; node: an image with other images preloaded.
-RecipeKind = Literal["go", "link", "rootfs", "image", "node"]
-PROGRAM_KINDS: frozenset[RecipeKind] = frozenset({"go", "link"})
+# Programs. go: compiled from Go modules; link: another one under its own name; wheel: a file of a wheel from PyPI.
+# Directories of files. crds: custom resource definitions from Go types; module-files: files of a Go module as they
+# are; chart: a Helm chart.
+# Images. rootfs: a base from Debian packages; image: a Dockerfile with programs copied in; node: an image with other
+# images preloaded.
+RecipeKind = Literal["go", "link", "wheel", "crds", "module-files", "chart", "rootfs", "image", "node"]
+# What a recipe makes.
+Makes = Literal["program", "files", "image"]
+_MAKES: Mapping[RecipeKind, Makes] = {
+    "go": "program",
+    "link": "program",
+    "wheel": "program",
+    "crds": "files",
+    "module-files": "files",
+    "chart": "files",
+    "rootfs": "image",
+    "image": "image",
+    "node": "image",
+}
 
 # Twelve of 64 hex digits tell recipes apart in names that people read.
 SHORT_DIGEST = 12
 
-_KNOWN_KEYS = {"kind", "version", "pins", "needs", "usual_s", "what"}
+_KNOWN_KEYS = {"kind", "version", "pins", "needs", "usual_s", "what", "extends"}
+# Files that say how to build; everything else in a recipe's folders takes part in the build.
+_TABLE_FILE, _COMMON_FILE = "recipe.toml", "common.toml"
 
 
 @dataclass(frozen=True)
@@ -58,14 +108,15 @@ class Recipe:
         name: the artifact's name.
         kind: which builder makes it.
         version: upstream's version, from the pin file.
-        directory: the folder with its files.
+        directory: its own folder.
         pins: pin name -> version, everything the build may use; includes the recipe's own version under its pin name.
-        needs: names of artifacts that go into it, programs and images.
+        needs: names of artifacts that go into it.
         options: the builder's own table.
         what: one sentence for people.
         usual_s: seconds a cold build usually takes, without what it needs.
         arch: the processor it is made for.
         digest: 64 hex digits over everything that can change the result.
+        extends: the folder it shares with its siblings, if it has any.
     """
 
     name: str
@@ -79,11 +130,17 @@ class Recipe:
     usual_s: float
     arch: Arch
     digest: str
+    extends: Path | None = None
 
     @property
-    def is_program(self) -> bool:
-        """Whether it makes an executable file; otherwise it makes an image."""
-        return self.kind in PROGRAM_KINDS
+    def directories(self) -> tuple[Path, ...]:
+        """The folders whose files take part in the build; of files of the same name the last one's is meant."""
+        return (self.directory,) if self.extends is None else (self.extends, self.directory)
+
+    @property
+    def makes(self) -> Makes:
+        """Whether it makes an executable file, a directory of files, or an image in the engine."""
+        return _MAKES[self.kind]
 
     @property
     def key(self) -> str:
@@ -151,14 +208,12 @@ class Recipes:
 
     def _parse(self, name: str, asked_by: tuple[str, ...]) -> Recipe:
         directory = self._directory / name
-        try:
-            table = tomllib.loads((directory / "recipe.toml").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise SupplyError(
-                f"find an artifact called '{name}'", seen=f"there are: {', '.join(self.names())}"
-            ) from None
-        except tomllib.TOMLDecodeError as error:
-            raise SupplyError(f"read recipe '{name}'", seen=str(error)) from error
+        if not (directory / _TABLE_FILE).is_file():
+            raise SupplyError(f"find an artifact called '{name}'", seen=f"there are: {', '.join(self.names())}")
+        table = _read_table(name, directory / _TABLE_FILE)
+        extends = self._directory / table["extends"] if "extends" in table else None
+        if extends is not None:
+            table = _merged(self._common_table(name, extends), table)
         kind = cast("RecipeKind", table.get("kind"))
         if kind not in get_args(RecipeKind):
             raise SupplyError(f"read recipe '{name}'", seen=f"kind = {kind!r}, known: {get_args(RecipeKind)}")
@@ -168,7 +223,7 @@ class Recipes:
         pins = {pin: self._pins.version(pin) for pin in [table["version"], *table.get("pins", [])]}
         needs = tuple(table.get("needs", ()))
         needed = {need: self._get(need, (*asked_by, name)).digest for need in needs}
-        meaning = {key: value for key, value in table.items() if key not in {"what", "usual_s"}}
+        meaning = {key: value for key, value in table.items() if key not in {"what", "usual_s", "extends"}}
         return Recipe(
             name=name,
             kind=kind,
@@ -180,21 +235,77 @@ class Recipes:
             what=table.get("what", ""),
             usual_s=float(table.get("usual_s", 0)),
             arch=self._arch,
-            digest=_digest(directory, [meaning, pins, needed, self._arch]),
+            digest=_digest(
+                [directory] if extends is None else [extends, directory], [meaning, pins, needed, self._arch]
+            ),
+            extends=extends,
         )
 
+    @staticmethod
+    def _common_table(name: str, extends: Path) -> dict[str, Any]:
+        """Read what a recipe's siblings have in common, ``{variant}`` being what makes up the rest of its name."""
+        if not name.startswith(f"{extends.name}-"):
+            raise SupplyError(f"read recipe '{name}'", seen=f"it extends '{extends.name}', its name says otherwise")
+        return _read_table(name, extends / _COMMON_FILE, variant=name.removeprefix(f"{extends.name}-"))
 
-def _digest(directory: Path, facts: list[object]) -> str:
+
+def _read_table(name: str, path: Path, *, variant: str = "") -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8").replace("{variant}", variant or "{variant}"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SupplyError(f"read recipe '{name}'", seen=f"{path.parent.name}/{path.name}: {error}") from error
+
+
+def _merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `common` with `own` merged in: tables deeply, lists appended, all else replaced."""
+    merged = dict(common)
+    for key, value in own.items():
+        present = merged.get(key)
+        if isinstance(present, dict) and isinstance(value, dict):
+            merged[key] = _merged(present, value)
+        elif isinstance(present, list) and isinstance(value, list):
+            merged[key] = [*present, *value]
+        else:
+            merged[key] = value
+    return merged
+
+
+def _digest(directories: Sequence[Path], facts: list[object]) -> str:
     sha = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for path in recipe_files(directory):
+    for name, path in files_by_name(directories).items():
         content = path.read_bytes()
-        sha.update(f"\n{path.relative_to(directory).as_posix()} {len(content)}\n".encode())
+        sha.update(f"\n{name} {len(content)}\n".encode())
         sha.update(content)
     return sha.hexdigest()
+
+
+def files_by_name(directories: Sequence[Path]) -> dict[str, Path]:
+    """Return the files of a recipe's folders by their path below them, sorted; the last folder's win.
+
+    Args:
+        directories: see :attr:`Recipe.directories`.
+    """
+    found = {path.relative_to(folder): path for folder in directories for path in recipe_files(folder)}
+    return {name.as_posix(): found[name] for name in sorted(found)}
 
 
 def recipe_files(directory: Path) -> Iterator[Path]:
     """Yield the files of a recipe's folder that take part in its build, in a stable order."""
     for path in sorted(directory.rglob("*")):
-        if path.is_file() and path.name != "recipe.toml" and "__pycache__" not in path.parts:
+        if path.is_file() and path.name not in {_TABLE_FILE, _COMMON_FILE} and "__pycache__" not in path.parts:
             yield path
+
+
+def copy_recipe_files(directories: Sequence[Path], target: Path, *, below: str = "") -> None:
+    """Copy the files of a recipe's folders to `target`, where a build may add its own beside them.
+
+    Args:
+        directories: see :attr:`Recipe.directories`.
+        target: made if it is not there.
+        below: copy only what lies in this folder of them, as if it were the top.
+    """
+    for name, path in files_by_name(directories).items():
+        if PurePosixPath(name).is_relative_to(below):
+            copy = target / PurePosixPath(name).relative_to(below)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)

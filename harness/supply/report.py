@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.progress import spoken_duration
-from harness.supply.artifact import Image, Program
+from harness.supply.artifact import Files, Image, Program
 from harness.supply.inventory import Item, Pruned
 
 _DAY_S = 86_400
@@ -18,7 +18,7 @@ _HEADINGS = ("NAME", "STATE", "SOURCE", "VERSION", "DIGEST", "SIZE", "AGE", "WHE
 
 
 def items_table(items: Sequence[Item], *, now: float, long: bool = False) -> str:
-    """Return a table of artifacts, programs first.
+    """Return a table of artifacts, in the order given.
 
     Args:
         items: what to show.
@@ -47,10 +47,10 @@ def pruned_report(pruned: Pruned) -> str:
     return "\n".join([*lines, f"{len(pruned.removed)} artifacts removed, {size(pruned.freed_bytes)} freed"])
 
 
-def supplied_line(supplied: Program | Image) -> str:
+def supplied_line(supplied: Program | Files | Image) -> str:
     """Return one line about an artifact that is there now."""
     provenance = supplied.provenance
-    where = supplied.path if isinstance(supplied, Program) else supplied.reference
+    where = supplied.reference if isinstance(supplied, Image) else supplied.path
     return f"{provenance.name} {provenance.version} ({provenance.source}): {where}"
 
 

@@ -1,4 +1,4 @@
-"""The resolver: one ordered list of sources for programs, one for images; the first answer wins."""
+"""The resolver: one ordered list of sources for programs, one for files, one for images; the first answer wins."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from harness.errors import DigestMismatchError, DownloadError, MissingArtifactsError
+from harness.errors import DigestMismatchError, DownloadError, MissingArtifactsError, SupplyError
 from harness.settings.model import SupplySettings
-from harness.supply.artifact import Image, Program
+from harness.supply.artifact import Chart, Files, Image, Program
 from harness.supply.inventory import Inventory, Item, Pruned
 from harness.supply.recipe import Recipe, Recipes
 from harness.supply.sources.protocol import Source
 
-T = TypeVar("T", Program, Image)
+T = TypeVar("T", Program, Files, Image)
 
 
 class Supply:
-    """Hands out programs and images.
+    """Hands out programs, directories of files (charts among them) and images.
 
     Each is resolved once; later calls return the same value. Safe to call from several threads.
 
@@ -25,6 +25,7 @@ class Supply:
         settings: what is allowed.
         recipes: every artifact there is.
         programs: sources of programs, in the order they are asked.
+        files: sources of directories of files, in the order they are asked.
         images: sources of images, in the order they are asked.
         inventory: what is there already.
         say: told, in one sentence, when a source failed and the next is asked.
@@ -35,6 +36,7 @@ class Supply:
         settings: SupplySettings,
         recipes: Recipes,
         programs: Sequence[Source[Program]],
+        files: Sequence[Source[Files]],
         images: Sequence[Source[Image]],
         inventory: Inventory,
         say: Callable[[str], None],
@@ -42,10 +44,12 @@ class Supply:
         self._settings = settings
         self._recipes = recipes
         self._programs = programs
+        self._files = files
         self._images = images
         self._inventory = inventory
         self._say = say
         self._known_programs: dict[str, Program] = {}
+        self._known_files: dict[str, Files] = {}
         self._known_images: dict[str, Image] = {}
         self._lock = threading.Lock()
 
@@ -53,9 +57,15 @@ class Supply:
         """Return the names of everything that can be asked for."""
         return self._recipes.names()
 
-    def is_program(self, name: str) -> bool:
-        """Whether `name` is a program; otherwise it is an image."""
-        return self._recipes.get(name).is_program
+    def get(self, name: str) -> Program | Files | Image:
+        """Return artifact `name`, whatever it is.
+
+        Raises:
+            SupplyError: as :meth:`program`, :meth:`files` and :meth:`image` do.
+            EngineError: it is an image, and there is no engine.
+        """
+        makes = self._recipes.get(name).makes
+        return self.program(name) if makes == "program" else self.files(name) if makes == "files" else self.image(name)
 
     def program(self, name: str) -> Program:
         """Return program `name`; no engine is needed.
@@ -66,6 +76,36 @@ class Supply:
             SupplyError: the last source that may be used failed.
         """
         return self._remembered(name, self._programs, self._known_programs)
+
+    def files(self, name: str) -> Files:
+        """Return the directory of files `name`; no engine is needed.
+
+        Raises:
+            MissingArtifactsError: no source that may be used has it.
+            DigestMismatchError: a source delivered something else than what is pinned; no other source is asked.
+            SupplyError: the last source that may be used failed.
+        """
+        return self._remembered(name, self._files, self._known_files)
+
+    def chart(self, name: str) -> Chart:
+        """Return Helm chart `name` with the images its pods ask for; the images themselves are got by :meth:`image`.
+
+        Raises:
+            SupplyError: it is no chart, or as :meth:`files`.
+        """
+        recipe = self._recipes.get(name)
+        if recipe.kind != "chart":
+            raise SupplyError(f"use {name} as a chart", seen=f"its recipe is of kind '{recipe.kind}'")
+        files = self.files(name)
+        # Only what was made by a recipe is known to ask for the recipe's images.
+        published = not files.provenance.recipe
+        images = {} if published else recipe.options.get("images", {})
+        return Chart(
+            path=files.path,
+            images={recipe.fill(reference): image for reference, image in images.items()},
+            published=published,
+            provenance=files.provenance,
+        )
 
     def image(self, name: str) -> Image:
         """Return image `name`, present in the engine.
@@ -86,16 +126,21 @@ class Supply:
         missing = []
         for name in names:
             recipe = self._recipes.get(name)
-            how = self._missing(recipe, self._programs) if recipe.is_program else self._missing(recipe, self._images)
+            if recipe.makes == "program":
+                how = self._missing(recipe, self._programs)
+            elif recipe.makes == "files":
+                how = self._missing(recipe, self._files)
+            else:
+                how = self._missing(recipe, self._images)
             if how:
                 missing.append((name, how))
         if missing:
             raise MissingArtifactsError(missing, because=self._because())
 
-    def used(self) -> list[Program | Image]:
+    def used(self) -> list[Program | Files | Image]:
         """Return everything handed out so far, for the evidence."""
         with self._lock:
-            return [*self._known_programs.values(), *self._known_images.values()]
+            return [*self._known_programs.values(), *self._known_files.values(), *self._known_images.values()]
 
     def items(self) -> list[Item]:
         """Return every artifact there is or could be; see :meth:`Inventory.items`."""
@@ -109,6 +154,7 @@ class Supply:
         """Remove artifacts; see :meth:`Inventory.prune`."""
         with self._lock:
             self._known_programs.clear()
+            self._known_files.clear()
             self._known_images.clear()
         return self._inventory.prune(stale_only=stale_only)
 

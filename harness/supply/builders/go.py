@@ -9,7 +9,6 @@ that takes part, so a build is the same everywhere and needs no checksum databas
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from harness.process.command import Command
@@ -17,7 +16,7 @@ from harness.process.runner import Runner
 from harness.supply.builders.protocol import Build
 from harness.supply.builders.toolchain import GoToolchain
 from harness.supply.cache import Cache, cache_errors
-from harness.supply.recipe import Recipe, recipe_files
+from harness.supply.recipe import Recipe, copy_recipe_files
 
 # Kubernetes takes 384 s on two idle cores with nothing downloaded; busy machines were seen to take five times that.
 BUILD_TIMEOUT_S = 3600.0
@@ -46,10 +45,7 @@ class GoBuilder:
         recipe = build.recipe
         source, target = build.workdir / "source", build.workdir / recipe.name
         with cache_errors(f"prepare the build of {recipe.name}", self._cache.root):
-            for path in recipe_files(recipe.directory):
-                copy = source / path.relative_to(recipe.directory)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, copy)
+            copy_recipe_files(recipe.directories, source)
         build.log.write(f"toolchain: {self._toolchain.go().origin}")
         build.run(self._runner, self._command(recipe, source, target))
         return target
@@ -57,26 +53,10 @@ class GoBuilder:
     def _command(self, recipe: Recipe, source: Path, target: Path) -> Command:
         # -s -w leave out what only debuggers read; -trimpath and -buildvcs=false leave out where it was built.
         ldflags = " ".join(["-s", "-w", *(recipe.fill(flag) for flag in recipe.options.get("ldflags", []))])
-        go = self._cache.go_dir
-        return Command(
-            (
-                *(str(self._toolchain.go().program), "build", "-mod=readonly", "-trimpath", "-buildvcs=false"),
-                *(f"-ldflags={ldflags}", "-o", str(target), recipe.options["package"]),
-            ),
+        return self._toolchain.command(
+            *("build", "-mod=readonly", "-trimpath", "-buildvcs=false"),
+            *(f"-ldflags={ldflags}", "-o", str(target), recipe.options["package"]),
             cwd=source,
-            env={
-                "CGO_ENABLED": "0",
-                "GOOS": "linux",
-                "GOARCH": recipe.arch,
-                "GOTOOLCHAIN": "local",
-                "GOWORK": "off",
-                # Modules are normally stored read-only, which makes a cache that cannot be deleted.
-                "GOFLAGS": "-modcacherw",
-                "GOPATH": str(go),
-                "GOMODCACHE": str(go / "mod"),
-                "GOCACHE": str(go / "build"),
-                # Compilers write hundreds of megabytes to /tmp otherwise, which may be small or in memory.
-                "GOTMPDIR": str(source.parent),
-            },
+            arch=recipe.arch,
             timeout_s=BUILD_TIMEOUT_S,
         )

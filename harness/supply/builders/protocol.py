@@ -7,7 +7,7 @@ shows progress and removes the work directory whatever happens. A builder only m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from harness.errors import BuildError
 from harness.process.command import Command
 from harness.process.outcome import Outcome
 from harness.process.runner import Runner
-from harness.supply.artifact import Image, Program
+from harness.supply.artifact import Files, Image, Program
 from harness.supply.recipe import Recipe
 
 
@@ -49,6 +49,7 @@ class Build:
         images: the needed images by name, present in the engine.
         workdir: an empty directory of this build's own, removed afterwards.
         log: where output goes.
+        files: the needed directories by name; built from their recipes.
     """
 
     recipe: Recipe
@@ -56,6 +57,7 @@ class Build:
     images: Mapping[str, Image]
     workdir: Path
     log: BuildLog
+    files: Mapping[str, Files] = field(default_factory=dict)
 
     def run(self, runner: Runner, command: Command) -> Outcome:
         """Run one command of the build, its output going to the log.
@@ -95,6 +97,20 @@ class ProgramBuilder(Protocol):
 
     def describe(self, recipe: Recipe) -> str:
         """Return one sentence for the provenance: how the program is made, e.g. with which toolchain."""
+
+
+class FilesBuilder(Protocol):
+    """Makes a directory of files."""
+
+    def build(self, build: Build) -> Path:
+        """Make the directory inside ``build.workdir`` and return its path.
+
+        Raises:
+            BuildError: it cannot be made.
+        """
+
+    def describe(self, recipe: Recipe) -> str:
+        """Return one sentence for the provenance: how the files are made."""
 
 
 class ImageBuilder(Protocol):

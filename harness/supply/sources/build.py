@@ -1,4 +1,4 @@
-"""Programs and images built from package registries, by their recipes."""
+"""Programs, files and images built from package registries, by their recipes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from harness.errors import SupplyError
 from harness.naming import LABEL_ARTIFACT, LABEL_RECIPE
 from harness.progress import Progress
-from harness.supply.artifact import Image, Program, Provenance, SourceName
-from harness.supply.builders.protocol import Build, BuildLog, ImageBuilder, ProgramBuilder
+from harness.supply.artifact import Files, Image, Program, Provenance, SourceName
+from harness.supply.builders.protocol import Build, BuildLog, FilesBuilder, ImageBuilder, ProgramBuilder
 from harness.supply.cache import Cache, cache_errors
 from harness.supply.image_store import ImageStore
-from harness.supply.provenance import file_digest
+from harness.supply.provenance import content_digest
 from harness.supply.recipe import Recipe, RecipeKind, Recipes
 
 _MINUTE_S = 60
@@ -24,9 +24,31 @@ def _offer(recipe: Recipe) -> str:
     return f"let Seatrial build {recipe.version} from package registries{usual}"
 
 
+def _provenance(recipe: Recipe, *, digest: str, how: str) -> Provenance:
+    return Provenance(
+        name=recipe.name,
+        version=recipe.version,
+        source="build",
+        origin=f"recipe {recipe.name}",
+        digest=digest,
+        recipe=recipe.digest,
+        made_at=time.time(),
+        how=how,
+    )
+
+
+def _no_builder(recipe: Recipe) -> SupplyError:
+    return SupplyError(f"build {recipe.name}", seen=f"nothing here builds recipes of kind '{recipe.kind}'")
+
+
 @contextlib.contextmanager
 def _opened(
-    cache: Cache, recipe: Recipe, programs: Mapping[str, Program], images: Mapping[str, Image]
+    cache: Cache,
+    recipe: Recipe,
+    *,
+    programs: Mapping[str, Program] | None = None,
+    images: Mapping[str, Image] | None = None,
+    files: Mapping[str, Files] | None = None,
 ) -> Iterator[Build]:
     """Give a build its work directory and its log; the log of an earlier attempt is kept until then."""
     path = cache.log_path(recipe.name, recipe.key)
@@ -34,7 +56,7 @@ def _opened(
         path.unlink(missing_ok=True)
         log = BuildLog(path)
     with contextlib.closing(log), cache.workdir(recipe.name) as workdir:
-        yield Build(recipe, programs, images, workdir, log)
+        yield Build(recipe, programs or {}, images or {}, workdir, log, files or {})
 
 
 class ProgramBuildSource:
@@ -79,27 +101,78 @@ class ProgramBuildSource:
         recipe = self._recipes.get(name)
         program = self._cache.find(recipe.name, recipe.key) or self.get(recipe)
         if program is None:
-            raise SupplyError(f"build {name}", seen=f"nothing here builds recipes of kind '{recipe.kind}'")
+            raise _no_builder(recipe)
         return program
 
     def _build(self, recipe: Recipe, programs: Mapping[str, Program]) -> Program:
         builder = self._builders[recipe.kind]
         with (
             self._progress.step(f"build {recipe.name} {recipe.version}", usual_s=recipe.usual_s),
-            _opened(self._cache, recipe, programs, {}) as build,
+            _opened(self._cache, recipe, programs=programs) as build,
         ):
             file = builder.build(build)
-            provenance = Provenance(
-                name=recipe.name,
-                version=recipe.version,
-                source="build",
-                origin=f"recipe {recipe.name}",
-                digest=file_digest(file),
-                recipe=recipe.digest,
-                made_at=time.time(),
-                how=builder.describe(recipe),
-            )
+            provenance = _provenance(recipe, digest=content_digest(file), how=builder.describe(recipe))
             return self._cache.put_program(recipe.key, file, provenance)
+
+
+class FilesBuildSource:
+    """Builds directories of files; no engine is needed.
+
+    Args:
+        recipes: where needed recipes are looked up.
+        builders: the builder for each kind of recipe.
+        programs: builds the programs that make files.
+        cache: where the directories go.
+        progress: told while it takes.
+    """
+
+    name: SourceName = "build"
+    is_local = False
+
+    def __init__(
+        self,
+        recipes: Recipes,
+        builders: Mapping[RecipeKind, FilesBuilder],
+        programs: ProgramBuildSource,
+        cache: Cache,
+        progress: Progress,
+    ) -> None:
+        self._recipes = recipes
+        self._builders = builders
+        self._programs = programs
+        self._cache = cache
+        self._progress = progress
+
+    def offer(self, recipe: Recipe) -> str:
+        """See :meth:`Source.offer`."""
+        return _offer(recipe) if recipe.kind in self._builders else ""
+
+    def get(self, recipe: Recipe) -> Files | None:
+        """See :meth:`Source.get`; what is needed is built first, except images: a chart only names them."""
+        if recipe.kind not in self._builders:
+            return None
+        needed = [self._recipes.get(name) for name in recipe.needs]
+        programs = {need.name: self._programs.made(need.name) for need in needed if need.makes == "program"}
+        files = {need.name: self._made(need) for need in needed if need.makes == "files"}
+        with self._cache.lock(recipe.name, recipe.key):
+            return self._cache.find_files(recipe.name, recipe.key) or self._build(recipe, programs, files)
+
+    def _made(self, recipe: Recipe) -> Files:
+        files = self._cache.find_files(recipe.name, recipe.key) or self.get(recipe)
+        if files is None:
+            raise _no_builder(recipe)
+        return files
+
+    def _build(self, recipe: Recipe, programs: Mapping[str, Program], files: Mapping[str, Files]) -> Files:
+        builder = self._builders[recipe.kind]
+        with (
+            self._progress.step(f"build {recipe.name} {recipe.version}", usual_s=recipe.usual_s),
+            _opened(self._cache, recipe, programs=programs, files=files) as build,
+            cache_errors(f"build {recipe.name}", self._cache.root),
+        ):
+            directory = builder.build(build)
+            provenance = _provenance(recipe, digest=content_digest(directory), how=builder.describe(recipe))
+            return self._cache.put_files(recipe.key, directory, provenance)
 
 
 class ImageBuildSource:
@@ -142,15 +215,15 @@ class ImageBuildSource:
         if recipe.kind not in self._builders:
             return None
         needed = [self._recipes.get(name) for name in recipe.needs]
-        programs = {need.name: self._programs.made(need.name) for need in needed if need.is_program}
-        images = {need.name: self._made(need) for need in needed if not need.is_program}
+        programs = {need.name: self._programs.made(need.name) for need in needed if need.makes == "program"}
+        images = {need.name: self._made(need) for need in needed if need.makes != "program"}
         with self._cache.lock(recipe.name, recipe.key):
             return self._store.built(recipe) or self._build(recipe, programs, images)
 
     def _made(self, recipe: Recipe) -> Image:
         image = self._store.built(recipe) or self.get(recipe)
         if image is None:
-            raise SupplyError(f"build {recipe.name}", seen=f"nothing here builds recipes of kind '{recipe.kind}'")
+            raise _no_builder(recipe)
         return image
 
     def _build(self, recipe: Recipe, programs: Mapping[str, Program], images: Mapping[str, Image]) -> Image:
@@ -158,21 +231,12 @@ class ImageBuildSource:
         labels = {LABEL_RECIPE: recipe.digest, LABEL_ARTIFACT: recipe.name}
         with (
             self._progress.step(f"build image {recipe.name} {recipe.version}", usual_s=recipe.usual_s),
-            _opened(self._cache, recipe, programs, images) as build,
+            _opened(self._cache, recipe, programs=programs, images=images) as build,
         ):
             builder.build(build, tag=recipe.reference, labels=labels)
             stored = self._store.find(recipe.reference)
             if stored is None or stored.labels.get(LABEL_RECIPE) != recipe.digest:
                 raise build.error(f"the engine does not know {recipe.reference} with this recipe's label afterwards")
-            provenance = Provenance(
-                name=recipe.name,
-                version=recipe.version,
-                source="build",
-                origin=f"recipe {recipe.name}",
-                digest=stored.image_id,
-                recipe=recipe.digest,
-                made_at=time.time(),
-                how=builder.describe(recipe),
-            )
+            provenance = _provenance(recipe, digest=stored.image_id, how=builder.describe(recipe))
             self._cache.put_record(recipe.key, provenance, size_bytes=stored.size_bytes)
         return Image(recipe.reference, provenance)

@@ -1,4 +1,4 @@
-"""The seam between the resolver and the places a program or an image may come from.
+"""The seam between the resolver and the places a program, a directory of files or an image may come from.
 
 The resolver holds one ordered list of sources for each and takes the first answer. To add a place, write a module
 beside this one and put it into its list (:mod:`harness.supply.assembly`).
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
-from harness.supply.artifact import Image, Program, SourceName
+from harness.supply.artifact import Files, Image, Program, SourceName
 from harness.supply.recipe import Recipe
 
-T_co = TypeVar("T_co", Program, Image, covariant=True)
+T_co = TypeVar("T_co", Program, Files, Image, covariant=True)
 
 
 class Source(Protocol[T_co]):
-    """A place a program (or an image) may come from."""
+    """A place a program (or a directory of files, or an image) may come from."""
 
     @property
     def name(self) -> SourceName:

@@ -71,7 +71,7 @@ def test_nothing_is_left_in_the_work_directories(cache: Cache, put: Callable[...
 def test_unchanged_file_is_not_read(cache: Cache, put: Callable[..., Program], monkeypatch: pytest.MonkeyPatch) -> None:
     """A resolve from the cache costs no reading of 150 MB: size and modification time vouch for the file."""
     put()
-    monkeypatch.setattr(cache_module, "file_digest", lambda _: pytest.fail("the file was read"))
+    monkeypatch.setattr(cache_module, "content_digest", lambda _: pytest.fail("the file was read"))
     assert cache.find("tool", KEY) is not None
 
 

@@ -21,7 +21,7 @@ def test_recipe_is_read_from_its_folder(write_recipe: Callable[..., Path], recip
     write_recipe("tool", GO, {"main.go": "package main"})
     recipe = recipes().get("tool")
     assert (recipe.name, recipe.kind, recipe.version) == ("tool", "go", "v1.0.0")
-    assert recipe.is_program
+    assert recipe.makes == "program"
     assert recipe.options == {"package": "example.org/tool"}
     assert recipe.key == f"v1.0.0-{recipe.digest[:12]}"
     assert recipe.reference == f"seatrial/tool:{recipe.key}"

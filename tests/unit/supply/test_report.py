@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import io
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from harness.supply import cli
-from harness.supply.artifact import Image, Program, Provenance
+from harness.supply.artifact import Files, Image, Program, Provenance
 from harness.supply.inventory import Item, Pruned
 from harness.supply.report import age, items_table, pruned_report, size, supplied_line, verified_report
 
@@ -100,23 +101,14 @@ class RecordingSupply:
         """Return all names."""
         return ["kind", "node"]
 
-    def is_program(self, name: str) -> bool:
-        """Tell programs from images."""
-        return name == "kind"
-
     def require(self, names: list[str]) -> None:
         """Note that."""
         self.asked.append(("require", names))
 
-    def program(self, name: str) -> Program:
+    def get(self, name: str) -> Program | Image:
         """Note that."""
         self.asked.append(name)
-        return self.kind
-
-    def image(self, name: str) -> Image:
-        """Note that."""
-        self.asked.append(name)
-        return self.node
+        return {"kind": self.kind, "node": self.node}[name]
 
     def verify(self) -> list[tuple[Item, str]]:
         """Return one judgement."""
@@ -182,6 +174,7 @@ def test_supplied_line_names_the_source(supply: RecordingSupply) -> None:
     """One line tells what, which version, from where, and where it is."""
     assert supplied_line(supply.kind) == "kind v0.32.0 (build): /cache/kind"
     assert supplied_line(supply.node).endswith("seatrial/node:1")
+    assert supplied_line(Files(Path("/cache/crds"), supply.kind.provenance)).endswith(": /cache/crds")
 
 
 def test_a_verb_is_required(supply: RecordingSupply) -> None:

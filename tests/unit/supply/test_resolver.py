@@ -10,10 +10,20 @@ import pytest
 
 from harness.errors import BuildError, DigestMismatchError, DownloadError, MissingArtifactsError, SupplyError
 from harness.settings.model import SupplySettings
-from harness.supply.artifact import Image, Program, Provenance
+from harness.supply.artifact import Chart, Files, Image, Program, Provenance
 from harness.supply.inventory import Inventory
 from harness.supply.recipe import Recipes
 from harness.supply.resolver import Supply
+
+CHART = """
+kind = "chart"
+version = "tool"
+needs = ["crds", "node"]
+
+[chart]
+crds = ["crds"]
+images = { "docker.io/seatrial/node:{tool}" = "node" }
+"""
 
 
 @pytest.fixture
@@ -33,10 +43,12 @@ def supply(
     write_recipe("tool")
     write_recipe("other")
     write_recipe("node", 'kind = "image"\nversion = "base"\n')
+    write_recipe("crds", 'kind = "crds"\nversion = "tool"\n')
+    write_recipe("gateway", CHART)
 
-    def make(*programs: Any, images: tuple[Any, ...] = (), **changes: Any) -> Supply:
+    def make(*programs: Any, files: tuple[Any, ...] = (), images: tuple[Any, ...] = (), **changes: Any) -> Supply:
         nobody = cast("Inventory", None)  # the inventory is another subject
-        return Supply(settings(**changes), recipes(), programs, images, nobody, said.append)
+        return Supply(settings(**changes), recipes(), programs, files, images, nobody, said.append)
 
     return make
 
@@ -162,17 +174,54 @@ class TestRequire:
             )
 
 
-def test_images_and_programs_have_sources_of_their_own(
+def test_each_is_asked_of_its_own_sources(
+    supply: Callable[..., Supply], scripted: Any, program: Program, provenance: Callable[..., Provenance]
+) -> None:
+    """Programs, directories of files and images are asked of their own sources, by name alone or by what they are."""
+    image = Image("seatrial/node:1", provenance("node"))
+    files = Files(Path("/crds"), provenance("crds"))
+    resolver = supply(scripted("build", program), files=(scripted("build", files),), images=(scripted("build", image),))
+    assert resolver.image("node") is resolver.get("node") is image
+    assert resolver.files("crds") is resolver.get("crds") is files
+    assert resolver.program("tool") is resolver.get("tool") is program
+    assert resolver.used() == [program, files, image]
+
+
+def test_missing_files_are_listed_with_the_rest(supply: Callable[..., Supply], scripted: Any) -> None:
+    """Directories of files are checked beforehand as programs and images are."""
+    resolver = supply(files=(scripted("build", offered="build the CRDs"),), build=False)
+    with pytest.raises(MissingArtifactsError) as caught:
+        resolver.require(["crds"])
+    assert caught.value.missing == (("crds", "build the CRDs"),)
+
+
+def test_chart_of_our_own_names_the_images_its_pods_ask_for(
     supply: Callable[..., Supply], scripted: Any, provenance: Callable[..., Provenance]
 ) -> None:
-    """An image is asked of the images' sources."""
-    image = Image("seatrial/node:1", provenance("node"))
-    resolver = supply(scripted("cache", RuntimeError(), is_local=True), images=(scripted("build", image),))
-    assert resolver.image("node") is image
-    assert not resolver.is_program("node")
+    """A chart made by its recipe comes with the reference and the name of every image it needs on the nodes."""
+    files = Files(Path("/cache/gateway"), provenance("gateway", recipe="0123"))
+    chart = supply(files=(scripted("cache", files),)).chart("gateway")
+    assert chart == Chart(files.path, {"docker.io/seatrial/node:v1.0.0": "node"}, False, files.provenance)
+
+
+@pytest.mark.parametrize("source", ["download", "given"])
+def test_chart_of_others_brings_no_images_of_ours(
+    source: Any, supply: Callable[..., Supply], scripted: Any, provenance: Callable[..., Provenance]
+) -> None:
+    """A published chart asks for its publisher's images, whatever our recipe would have used."""
+    files = Files(Path("/cache/gateway"), provenance("gateway", source))
+    chart = supply(files=(scripted(source, files),)).chart("gateway")
+    assert chart.published
+    assert chart.images == {}
+
+
+def test_what_is_no_chart_is_refused_as_one(supply: Callable[..., Supply]) -> None:
+    """Asking for CRDs as a chart is a mistake that is named."""
+    with pytest.raises(SupplyError, match="kind 'crds'"):
+        supply().chart("crds")
 
 
 def test_unknown_name_is_refused(supply: Callable[..., Supply]) -> None:
     """A name no recipe has is answered with those there are."""
-    with pytest.raises(SupplyError, match="node, other, tool"):
+    with pytest.raises(SupplyError, match="crds, gateway, node, other, tool"):
         supply().program("tol")

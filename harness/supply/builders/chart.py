@@ -1,0 +1,57 @@
+"""Helm charts, laid together from a recipe's own templates and from CRDs made of Go types.
+
+``[chart]`` in ``recipe.toml``::
+
+    crds = ["contour-crds"]            # artifacts of kind `crds`, which the recipe needs
+    crds-when = ".Values.crd.create"   # the template condition they are rendered under; always without it
+    images = { "docker.io/seatrial/contour:{contour}" = "contour-image" }   # read by Supply.chart
+
+The CRDs become templates, not files of Helm's ``crds/`` folder, which an uninstall would leave behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.supply.builders.protocol import Build
+from harness.supply.recipe import Recipe, copy_recipe_files
+
+_SOURCE = "chart"
+_FILLED = ("Chart.yaml", "values.yaml")
+
+
+class ChartBuilder:
+    """Builds recipes of kind ``chart``."""
+
+    def describe(self, recipe: Recipe) -> str:
+        """See :meth:`FilesBuilder.describe`."""
+        return recipe.what
+
+    def build(self, build: Build) -> Path:
+        """See :meth:`FilesBuilder.build`."""
+        recipe, target = build.recipe, build.workdir / build.recipe.name
+        copy_recipe_files(recipe.directories, target, below=_SOURCE)
+        if not (target / "Chart.yaml").is_file():
+            raise build.error(f"there is no {_SOURCE}/Chart.yaml in {recipe.directory}")
+        for name in _FILLED:
+            if (target / name).is_file():
+                _rewrite(target / name, target / name, recipe.fill)
+        for artifact in recipe.options.get("crds", []):
+            if artifact not in build.files:
+                raise build.error(f"its table names the CRDs '{artifact}', which its needs do not")
+            folder = target / "templates" / "crds" / artifact
+            folder.mkdir(parents=True)
+            for crd in sorted(build.files[artifact].path.glob("*.yaml")):
+                _rewrite(crd, folder / crd.name, lambda text: _as_template(text, recipe.options.get("crds-when", "")))
+        return target
+
+
+def _rewrite(source: Path, target: Path, change: Callable[[str], str]) -> None:
+    target.write_text(change(source.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _as_template(text: str, condition: str) -> str:
+    """Return YAML as a template that renders to it, under a condition if there is one."""
+    literal = text.replace("{{", '{{ "{{" }}')
+    return f"{{{{- if {condition} }}}}\n{literal}\n{{{{- end }}}}\n" if condition else literal

@@ -1,0 +1,3 @@
+module seatrial.dev/recipes/contour-crds
+
+go 1.25.0

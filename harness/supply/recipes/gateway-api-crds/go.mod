@@ -1,0 +1,3 @@
+module seatrial.dev/recipes/gateway-api-crds
+
+go 1.25.0
