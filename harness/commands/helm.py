@@ -90,6 +90,29 @@ class Dialect:
         return ("--wait=hookOnly",) if self.major >= 4 else ()  # noqa: PLR2004 - the major version itself
 
 
+def environment(home: Path) -> Mapping[str, str | None]:
+    """Return the variables that keep Helm's files below `home` and take out what the user's shell says to Helm."""
+    return {
+        "HELM_CACHE_HOME": str(home / "cache"),
+        "HELM_CONFIG_HOME": str(home / "config"),
+        "HELM_DATA_HOME": str(home / "data"),
+        # What the user's shell may say about another cluster or another way of storing releases.
+        "HELM_NAMESPACE": None,
+        "HELM_KUBECONTEXT": None,
+        "HELM_KUBEAPISERVER": None,
+        "HELM_KUBETOKEN": None,
+        "HELM_KUBECAFILE": None,
+        "HELM_KUBEASUSER": None,
+        "HELM_KUBEASGROUPS": None,
+        "HELM_DRIVER": None,
+        "HELM_DEBUG": None,
+        "HELM_PLUGINS": None,
+        "HELM_REGISTRY_CONFIG": None,
+        "HELM_REPOSITORY_CACHE": None,
+        "HELM_REPOSITORY_CONFIG": None,
+    }
+
+
 def version() -> Args:
     """``helm version`` as a bare number, e.g. ``v3.20.2``."""
     return ("version", "--template={{.Version}}")
@@ -100,9 +123,25 @@ def lint(chart: Path | str, *, values: Values, strict: bool = False) -> Args:
     return ("lint", str(chart), *(("--strict",) if strict else ()), *values.flags())
 
 
-def template(release: str, chart: Path | str, *, namespace: str, values: Values) -> Args:
-    """``helm template``: render without a cluster."""
-    return ("template", release, str(chart), f"--namespace={namespace}", *values.flags())
+def template(
+    release: str,
+    chart: Path | str,
+    *,
+    namespace: str,
+    values: Values,
+    include_crds: bool = False,
+    kube_version: str = "",
+) -> Args:
+    """``helm template``: render without a cluster, for the Kubernetes version `kube_version` when it is given."""
+    return (
+        "template",
+        release,
+        str(chart),
+        f"--namespace={namespace}",
+        *(("--include-crds",) if include_crds else ()),
+        *((f"--kube-version={kube_version}",) if kube_version else ()),
+        *values.flags(),
+    )
 
 
 def install(
@@ -324,6 +363,20 @@ class ChartProblem:
     file: str = ""
     line: int = 0
 
+    @property
+    def hint(self) -> str:
+        """What to do about it."""
+        return _HINTS[self.problem]
+
+
+_HINTS = {
+    "missing": "give the path of a directory with a Chart.yaml, or of a packaged chart",
+    "malformed": "correct Chart.yaml: apiVersion, name and version are required",
+    "dependency": "put the charts it depends on into its charts/ directory: helm dependency build",
+    "template": "correct the template at that line; `helm template --debug` shows what it renders",
+    "values": "correct the values given, or the chart's defaults in values.yaml",
+}
+
 
 # Problem, and how Helm 3.20 words it. The first match wins: values of a wrong type are reported by the template that
 # trips over them, and only the wording tells the two apart.
@@ -377,3 +430,25 @@ def parse_lint(stdout: str) -> tuple[str, ...]:
     """The ``[ERROR]`` and ``[WARNING]`` messages of ``helm lint``, continuation lines joined."""
     joined = re.sub(r"\n(?!\[|==>|\n|\d+ chart)\s*", " ", stdout)
     return tuple(re.findall(r"^\[(?:ERROR|WARNING)\] (.+)$", joined, re.MULTILINE))
+
+
+@dataclass(frozen=True)
+class LintMessage:
+    """One warning or error of ``helm lint``.
+
+    Args:
+        is_error: whether it is an error.
+        text: the message without its path.
+        path: what it is about, relative to the chart: ``Chart.yaml``, ``templates/``, ``templates/x.yaml``...
+    """
+
+    is_error: bool
+    text: str
+    path: str = ""
+
+
+def parse_lint_messages(stdout: str) -> tuple[LintMessage, ...]:
+    """Read the warnings and errors of ``helm lint``."""
+    joined = re.sub(r"\n(?!\[|==>|\n|\d+ chart)\s*", " ", stdout)
+    found = re.findall(r"^\[(ERROR|WARNING)\] (?:([\w./-]+): )?(.+)$", joined, re.MULTILINE)
+    return tuple(LintMessage(level == "ERROR", text, path) for level, path, text in found)

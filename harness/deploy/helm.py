@@ -62,24 +62,9 @@ class HelmDeployer(ClusterDeployer):
     def run(self, *args: str, timeout_s: float | None = None, stdin: str | None = None) -> Outcome:
         """Run helm with `args` against the cluster and return how it ended, whatever that was."""
         env = {
+            **helm.environment(self._home),
             **self._handle.environment(),
             "HELM_KUBECONTEXT": self._handle.context,
-            "HELM_CACHE_HOME": str(self._home / "cache"),
-            "HELM_CONFIG_HOME": str(self._home / "config"),
-            "HELM_DATA_HOME": str(self._home / "data"),
-            # What the user's shell may say about another cluster or another way of storing releases.
-            "HELM_NAMESPACE": None,
-            "HELM_KUBEAPISERVER": None,
-            "HELM_KUBETOKEN": None,
-            "HELM_KUBECAFILE": None,
-            "HELM_KUBEASUSER": None,
-            "HELM_KUBEASGROUPS": None,
-            "HELM_DRIVER": None,
-            "HELM_DEBUG": None,
-            "HELM_PLUGINS": None,
-            "HELM_REGISTRY_CONFIG": None,
-            "HELM_REPOSITORY_CACHE": None,
-            "HELM_REPOSITORY_CONFIG": None,
         }
         # Helm's own --timeout ends hooks first; the margin is for Helm to say so.
         limit_s = (timeout_s or self._settings.helm_timeout_s) + 10
@@ -405,19 +390,10 @@ class HelmDeployer(ClusterDeployer):
                 file=problem.file,
                 line=problem.line,
                 seen=problem.message,
-                hint=_HINTS[problem.problem],
+                hint=problem.hint,
             )
         refusals: Sequence[kubectl.Refusal] = kubectl.parse_refusals(told)
         first = refusals[0] if refusals else kubectl.Refusal(told)
         raise DeployError(
             attempted, seen=told, kind=first.kind, name=first.name, field=first.field, reason=first.reason
         )
-
-
-_HINTS = {
-    "missing": "give the path of a directory with a Chart.yaml, or of a packaged chart",
-    "malformed": "correct Chart.yaml: apiVersion, name and version are required",
-    "dependency": "put the charts it depends on into its charts/ directory: helm dependency build",
-    "template": "correct the template at that line; `helm template --debug` shows what it renders",
-    "values": "correct the values given, or the chart's defaults in values.yaml",
-}

@@ -62,6 +62,11 @@ CHART = Path("charts/app")
         pytest.param(
             helm.template("r", CHART, namespace="n", values=NONE), "template r charts/app --namespace=n", id="template"
         ),
+        pytest.param(
+            helm.template("r", CHART, namespace="n", values=NONE, include_crds=True, kube_version="1.34"),
+            "template r charts/app --namespace=n --include-crds --kube-version=1.34",
+            id="template for a version",
+        ),
         pytest.param(helm.list_releases(), "list --all --output=json", id="list"),
         pytest.param(
             helm.list_releases(namespace="n", all_namespaces=True),
@@ -248,3 +253,28 @@ def test_releases_lists_and_histories_are_read_from_json() -> None:
     assert helm.parse_list("") == ()
     step = {"revision": 1, "status": "superseded", "description": "Install complete"}
     assert helm.parse_history(json.dumps([step]))[0].description == "Install complete"
+
+
+def test_lint_messages_name_what_they_are_about() -> None:
+    """Level, path and text are told apart; information is left out."""
+    stdout = """==> Linting app
+[INFO] Chart.yaml: icon is recommended
+[WARNING] templates/a.yaml: old style
+[ERROR] templates/: template: app/templates/b.yaml:6:19: broken
+[ERROR] no path at all
+
+1 chart(s) linted, 1 chart(s) failed
+"""
+    assert helm.parse_lint_messages(stdout) == (
+        helm.LintMessage(False, "old style", "templates/a.yaml"),
+        helm.LintMessage(True, "template: app/templates/b.yaml:6:19: broken", "templates/"),
+        helm.LintMessage(True, "no path at all"),
+    )
+
+
+def test_helm_keeps_its_files_apart_from_the_user_s(tmp_path: Path) -> None:
+    """Files go below the given directory, and what the shell says of clusters and plugins is taken out."""
+    environment = helm.environment(tmp_path)
+    assert environment["HELM_CACHE_HOME"] == str(tmp_path / "cache")
+    assert environment["HELM_PLUGINS"] is None
+    assert environment["HELM_KUBETOKEN"] is None
