@@ -214,7 +214,7 @@ class KindProvider:
         unfit = self._why_unfit(client, record, plan)
         if not unfit:
             self._store.save(record.with_user(self._run, keep=self._settings.keep))
-            return self._handle(record, reused=True)
+            return self._handle(record)
         others = record.without_user(self._run).users
         if others:
             raise ClusterError(
@@ -252,7 +252,8 @@ class KindProvider:
         if stopped or (record.registry and not self._registry_runs(client, record.name)):
             return stopped or "its registry is not running"
         try:
-            with closing(self._handle(record, reused=True).api_client()) as api:
+            # Others who want the cluster wait meanwhile.
+            with closing(self._handle(record).api_client(patient=False)) as api:
                 return is_healthy(api, nodes=plan.nodes)
         except (ApiException, HTTPError, ConfigException, OSError) as error:
             return f"its API server does not answer: {error}"
@@ -291,7 +292,7 @@ class KindProvider:
                 raise _creation_error(error, plan.name, logs) from error
             raise
         self._store.save(record)
-        return self._handle(record, reused=False)
+        return self._handle(record)
 
     def _run_actions(self, client: docker.DockerClient, plan: _Plan, record: ClusterRecord) -> ClusterRecord:
         """Network, then nodes and registry side by side, then what joins them, then ready."""
@@ -307,7 +308,7 @@ class KindProvider:
             registry.attach_to_nodes(nodes)
             record = replace(record, registry=registry.host_address)
         made = replace(record, kubeconfig=str(self._export(plan.name, Path(record.kubeconfig))))
-        with closing(self._handle(made, reused=False).api_client()) as api:
+        with closing(self._handle(made).api_client(patient=False)) as api:
             ready = wait_until_usable(
                 api,
                 plan.name,
@@ -453,7 +454,7 @@ class KindProvider:
             LABEL_RECORD: str(self._store.path_of(name).absolute()),
         }
 
-    def _handle(self, record: ClusterRecord, *, reused: bool) -> ClusterHandle:
+    def _handle(self, record: ClusterRecord) -> ClusterHandle:
         return ClusterHandle(
             name=record.name,
             provider="kind",
@@ -462,7 +463,8 @@ class KindProvider:
             kubectl=self._kubectl,
             nodes=record.nodes,
             registry=record.registry or None,
-            reused=reused,
+            # Parallel workers are one run.
+            reused=record.run_id != self._run.run_id,
             kubernetes=record.kubernetes,
         )
 

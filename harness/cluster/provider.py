@@ -83,7 +83,7 @@ class ClusterHandle:
         kubectl: path of the kubectl to use with it.
         nodes: the node names.
         registry: ``HOST:PORT`` where the host pushes images for this cluster; ``None`` when there is none.
-        reused: whether it was kept by an earlier run.
+        reused: whether another run made it.
         kubernetes: the server's version, e.g. ``v1.34.4``.
     """
 
@@ -114,11 +114,15 @@ class ClusterHandle:
             stdin=stdin,
         )
 
-    def api_client(self) -> Any:
+    def api_client(self, *, patient: bool = True) -> Any:
         """Return a new ``kubernetes.client.ApiClient`` for this cluster; the caller closes it.
 
         A proxy named by the environment is not asked for an API server on this host's loopback interface: kubectl and
         helm do not ask it either (Go, ``net/http.ProxyFromEnvironment``), the client would.
+
+        Args:
+            patient: ask again up to three times when there is no answer, each time for the whole time limit of the
+                request: an API server that was paused would take four times as long to be found out.
         """
         from kubernetes import client, config  # noqa: PLC0415 - heavy: only runs that use a cluster pay for it
 
@@ -131,6 +135,8 @@ class ClusterHandle:
         )
         if is_loopback(urlsplit(configuration.host).hostname or ""):
             configuration.proxy = None
+        if not patient:
+            configuration.retries = False
         return client.ApiClient(configuration)
 
 

@@ -20,6 +20,8 @@ Objects = Mapping[str, Object]
 # The longest time a watch runs before the caller's `hopeless` is asked again.
 _LOOK_UP_S = 2.0
 _GONE = 410
+# An API server answers a list within a second or two; one whose node was paused never does.
+_ANSWER_S = 10.0
 # Pause before listing again when the API server did not answer: it may be starting.
 _RETRY_S = 0.1
 
@@ -91,7 +93,7 @@ def _advance(
     """List when there is no version to watch from, else watch; return the version reached and what went wrong."""
     try:
         if version is None:
-            page = read_json(list_objects, timeout_s=max(1.0, deadline.remaining_s()))
+            page = read_json(list_objects, timeout_s=min(_ANSWER_S, max(1.0, deadline.remaining_s())))
             objects.clear()
             objects.update((name_of(item), item) for item in page["items"])
             return page["metadata"]["resourceVersion"], ""
