@@ -241,8 +241,8 @@ class Cache:
         """Return every artifact in the cache, sorted by name and key."""
         return [
             entry
-            for path in sorted((self.root / "artifacts").glob("*/*"))
-            if (entry := self.entry(path.parent.name, path.name)) is not None
+            for path in sorted((self.root / "artifacts").glob("[!.]*/*"))  # tools leave hidden directories of their own
+            if path.is_dir() and (entry := self.entry(path.parent.name, path.name)) is not None
         ]
 
     def remove(self, entry: Entry) -> None:

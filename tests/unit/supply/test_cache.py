@@ -259,3 +259,13 @@ def test_artifact_in_the_making_is_not_removed(cache: Cache, put: Callable[..., 
     with cache.lock("tool", KEY), pytest.raises(SupplyError):
         cache.remove(entry)
     assert cache.find("tool", KEY) is not None
+
+
+def test_what_others_left_among_the_artifacts_is_not_one(cache: Cache, put: Callable[..., Program]) -> None:
+    """A stray file, or a tool's own hidden directory, neither breaks the listing nor shows up in it."""
+    program = put()
+    (program.path.parent.parent / "stray").touch()
+    hidden = cache.root / "artifacts" / ".pytest_cache"
+    (hidden / "v").mkdir(parents=True)
+    (hidden / "README.md").touch()
+    assert [entry.directory for entry in cache.entries()] == [program.path.parent]
