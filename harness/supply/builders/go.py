@@ -4,7 +4,13 @@ A recipe's folder is a Go module of its own: ``go.mod`` names the version, ``go.
 that takes part, so a build is the same everywhere and needs no checksum database. ``[go]`` in ``recipe.toml``::
 
     package = "sigs.k8s.io/kind"    # "." for a main package of the recipe's own
+    tags = ["providerless"]         # optional build tags
     ldflags = ["-X main.version={version}"]
+    generate = true                 # optional: see below
+
+With `generate` the modules are first copied into the build's own ``vendor`` folder and ``go generate`` is run for the
+recipe's own package: for modules that were published without files that their repository's build generates. What its
+``//go:generate`` lines run are programs of the recipe, each a module in a folder of its own with its own ``go.sum``.
 """
 
 from __future__ import annotations
@@ -47,16 +53,23 @@ class GoBuilder:
         with cache_errors(f"prepare the build of {recipe.name}", self._cache.root):
             copy_recipe_files(recipe.directories, source)
         build.log.write(f"toolchain: {self._toolchain.go().origin}")
-        build.run(self._runner, self._command(recipe, source, target))
+        if recipe.options.get("generate"):
+            build.run(self._runner, self._go(recipe, source, "mod", "vendor"))
+            build.run(self._runner, self._go(recipe, source, "generate", "."))
+        build.run(self._runner, self._compile(recipe, source, target))
         return target
 
-    def _command(self, recipe: Recipe, source: Path, target: Path) -> Command:
+    def _compile(self, recipe: Recipe, source: Path, target: Path) -> Command:
         # -s -w leave out what only debuggers read; -trimpath and -buildvcs=false leave out where it was built.
         ldflags = " ".join(["-s", "-w", *(recipe.fill(flag) for flag in recipe.options.get("ldflags", []))])
-        return self._toolchain.command(
-            *("build", "-mod=readonly", "-trimpath", "-buildvcs=false"),
+        modules = "vendor" if recipe.options.get("generate") else "readonly"
+        tags = recipe.options.get("tags", [])
+        return self._go(
+            recipe,
+            source,
+            *("build", f"-mod={modules}", "-trimpath", "-buildvcs=false", *([f"-tags={','.join(tags)}"] if tags else [])),
             *(f"-ldflags={ldflags}", "-o", str(target), recipe.options["package"]),
-            cwd=source,
-            arch=recipe.arch,
-            timeout_s=BUILD_TIMEOUT_S,
         )
+
+    def _go(self, recipe: Recipe, source: Path, *arguments: str) -> Command:
+        return self._toolchain.command(*arguments, cwd=source, arch=recipe.arch, timeout_s=BUILD_TIMEOUT_S)

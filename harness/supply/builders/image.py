@@ -10,7 +10,7 @@ The build context holds the recipe's files and every needed program under its ow
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import requests
 
 from harness.engine.engine import Engine
 from harness.supply.builders.protocol import Build
-from harness.supply.recipe import Recipe, recipe_files
+from harness.supply.recipe import Recipe, files_by_name
 
 # Seconds an engine may say nothing while it copies, unpacks or runs a step. The longest took 15 s on two shared cores.
 SILENCE_S = 900
@@ -69,7 +69,7 @@ def docker_build(
         BuildError: a step failed; the message holds its output.
     """
     context = build.workdir / "context.tar"
-    write_context(context, build.recipe.directory, files)
+    write_context(context, build.recipe.directories, files)
     lines: list[str] = []
     with closing(engine().client()) as client, context.open("rb") as stream:
         try:
@@ -95,7 +95,7 @@ def docker_build(
             context.unlink(missing_ok=True)
 
 
-def write_context(target: Path, directory: Path, files: Mapping[str, Path]) -> None:
+def write_context(target: Path, directories: Sequence[Path], files: Mapping[str, Path]) -> None:
     """Write a build context as a tar file.
 
     Owners, modes and times are fixed, so that the same content is the same to the builder's cache and a wheel that
@@ -103,12 +103,12 @@ def write_context(target: Path, directory: Path, files: Mapping[str, Path]) -> N
 
     Args:
         target: the tar file.
-        directory: the recipe's folder.
+        directories: the recipe's folders.
         files: further files by their name in the context; they may be executed.
     """
     with tarfile.open(target, "w") as archive:
-        for path in recipe_files(directory):
-            _add(archive, path, path.relative_to(directory).as_posix(), 0o644)
+        for name, path in files_by_name(directories).items():
+            _add(archive, path, name, 0o644)
         for name in sorted(files):
             _add(archive, files[name], name, 0o755)
 
