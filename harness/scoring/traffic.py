@@ -174,7 +174,7 @@ class TrafficProbe:
         """
         with self._progress:
             self._ends_s = min(self._ends_s, self._now_s())
-            self._gives_up_s = self._now_s() + (self._request.timeout_s if drain else 0.0)
+            self._gives_up_s = min(self._gives_up_s, self._now_s() + (self._request.timeout_s if drain else 0.0))
         self._stopping.set()
         for thread in self._threads:
             thread.join()

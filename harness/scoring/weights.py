@@ -32,7 +32,8 @@ def expected_counts(
     """Return the smallest and the largest count of answers that still agrees with each variant's weight.
 
     If a gateway picks a variant for each request independently, the number of a variant's answers is binomially
-    distributed. A count is outside when so few, or so many, have a probability of at most half of ``1 - confidence``. This is exact (no normal approximation), so weights near 0 and few requests are judged rightly;
+    distributed. A count is outside when so few, or so many, have a probability of at most half of ``1 - confidence``.
+    This is exact (no normal approximation), so weights near 0 and few requests are judged rightly;
     the interval is that of Clopper and Pearson (Biometrika 26, 1934) seen from the other side. With more than two
     variants ``1 - confidence`` is shared among them (Bonferroni), so that it stays the chance of *any* false alarm.
 

@@ -47,6 +47,7 @@ def server() -> Iterator[Server]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else each body on a kept connection waits 40 ms for an acknowledgement
 
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -71,7 +72,10 @@ def server() -> Iterator[Server]:
             with contextlib.suppress(ConnectionError):
                 super().handle()
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+    class Listening(ThreadingHTTPServer):
+        request_queue_size = 128  # of 5, the default, traffic with new connections overflows: the kernel resets some
+
+    with Listening(("127.0.0.1", 0), Handler) as listening:
         listening.daemon_threads = True
         listening.block_on_close = False
         state.url = f"http://127.0.0.1:{listening.server_address[1]}"
