@@ -28,6 +28,9 @@ The tree::
      |   +- ManifestError           documents are malformed: refused before anything is applied
      |   +- ChartError              a chart or its values are malformed: refused by Helm before anything is applied
      |   +- RolloutError            it was accepted and will not become ready
+     |   +- SeldonError             Seldon's operator took a SeldonDeployment and says that it failed
+     |       +- SeldonRefusedError     its webhook, or the definition of the kind, does not take it
+     |       +- SeldonOperatorError    there is no operator, or it does not answer or act
      +- AccessError              no way to reach a deployed service
      +- EndpointNotReadyError    the address is known and does not answer properly
      +- PayloadError             a request payload cannot be sent as JSON
@@ -259,6 +262,35 @@ class RolloutError(DeployError):
     def __init__(self, attempted: str, *, reason: str, seen: str = "", hint: str = "", **facts: object) -> None:
         self.reason = reason
         super().__init__(attempted, seen=f"{reason}: {seen}" if seen else reason, hint=hint, **facts)
+
+
+class SeldonError(DeployError):
+    """Seldon's operator could not make of a SeldonDeployment what it asks for.
+
+    `state` and `description` are those of its status, as far as the operator has written one.
+    """
+
+    def __init__(
+        self,
+        attempted: str,
+        *,
+        state: str = "",
+        description: str = "",
+        seen: str = "",
+        hint: str = "",
+        **facts: object,
+    ) -> None:
+        self.state = state
+        self.description = description
+        super().__init__(attempted, seen=seen, hint=hint, **facts)
+
+
+class SeldonRefusedError(SeldonError):
+    """A SeldonDeployment was refused before the operator saw to it; `description` is what the refusal says."""
+
+
+class SeldonOperatorError(SeldonError):
+    """Seldon's operator is not there, or does not answer or act."""
 
 
 class AccessError(SeatrialError):
