@@ -7,7 +7,7 @@ goes on from what the API server says.
 It also makes the GatewayClass and the Gateway. Helm cannot: it looks up every document's kind before it sends the
 first one, and on a first install the kind comes with the same chart.
 
-Run as ``python -m harness.gateway.controller``; this file and routes.py, urllib3 and PyYAML are all that its image needs.
+Run as ``python -m harness.gateway.controller``. Its image holds this file, routes.py, urllib3 and PyYAML.
 """
 
 from __future__ import annotations

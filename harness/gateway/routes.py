@@ -99,16 +99,19 @@ class Problem:
         subject: which part of it, e.g. ``Mapping 'seldon_demo_app_default_rest_mapping'``.
         reason: ``NotKept`` when the rest of it is routed, anything else when none of it is.
         message: what is the matter.
+        prefix: the path prefix it is about, as far as one could be read.
     """
 
     source: Source
     subject: str
     reason: Reason
     message: str
+    prefix: str = ""
 
     def __str__(self) -> str:
         outcome = "routed, but" if self.reason == "NotKept" else "not routed:"
-        return f"{self.subject} of {self.source} is {outcome} {self.message}"
+        prefix = f" (prefix '{self.prefix}')" if self.prefix else ""
+        return f"{self.subject}{prefix} of {self.source} is {outcome} {self.message}"
 
 
 @dataclass(frozen=True)
@@ -186,7 +189,7 @@ class _Mapping:
         return f"Mapping '{self.name}'"
 
     def problem(self, reason: Reason, message: str) -> Problem:
-        return Problem(self.source, self.subject, reason, message)
+        return Problem(self.source, self.subject, reason, message, self.prefix)
 
     def backend(self, weight: int | None = None) -> dict[str, Any]:
         ref: dict[str, Any] = {"name": self.service, "port": self.port}
@@ -205,12 +208,13 @@ def _read_mappings(service: Body, problems: list[Problem]) -> Iterator[_Mapping]
         problems.append(Problem(source, f"annotation {AMBASSADOR_CONFIG}", "Malformed", f"no YAML: {error}"))
         return
     for document in documents:
-        name = str(document.get("name", "without a name")) if isinstance(document, dict) else "without a name"
-        kind = str(document.get("kind", "document")) if isinstance(document, dict) else "document"
+        said = document if isinstance(document, dict) else {}
+        subject = f"{said.get('kind', 'document')} '{said.get('name', 'without a name')}'"
         try:
             mapping = _read_mapping(document, source)
         except _RefusedError as refusal:
-            problems.append(Problem(source, f"{kind} '{name}'", refusal.reason, refusal.message))
+            prefix = str(said.get("prefix", ""))
+            problems.append(Problem(source, subject, refusal.reason, refusal.message, prefix))
         else:
             problems += [mapping.problem("NotKept", message) for message in mapping.not_kept]
             yield mapping

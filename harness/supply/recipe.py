@@ -71,6 +71,8 @@ else:
     import tomli as tomllib
 
 RECIPES = Path(__file__).with_name("recipes")
+# What an image's `package-files` are named from: Seatrial's own modules that run inside images.
+_PACKAGE = Path(__file__).parents[1]
 
 # Programs. go: compiled from Go modules; link: another one under its own name; wheel: a file of a wheel from PyPI.
 # Directories of files. crds: custom resource definitions from Go types; module-files: files of a Go module as they
@@ -236,7 +238,9 @@ class Recipes:
             usual_s=float(table.get("usual_s", 0)),
             arch=self._arch,
             digest=_digest(
-                [directory] if extends is None else [extends, directory], [meaning, pins, needed, self._arch]
+                [directory] if extends is None else [extends, directory],
+                package_files(table.get(kind, {})),
+                [meaning, pins, needed, self._arch],
             ),
             extends=extends,
         )
@@ -270,13 +274,29 @@ def _merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _digest(directories: Sequence[Path], facts: list[object]) -> str:
+def _digest(directories: Sequence[Path], others: Mapping[str, Path], facts: list[object]) -> str:
     sha = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for name, path in files_by_name(directories).items():
+    for name, path in [*files_by_name(directories).items(), *others.items()]:
         content = path.read_bytes()
         sha.update(f"\n{name} {len(content)}\n".encode())
         sha.update(content)
     return sha.hexdigest()
+
+
+def package_files(options: Mapping[str, Any]) -> dict[str, Path]:
+    """Return the modules of Seatrial that a recipe's table asks for, by their name in the build context, sorted.
+
+    Args:
+        options: the builder's own table; its ``package-files`` are paths below ``harness/``.
+
+    Raises:
+        SupplyError: there is no such file.
+    """
+    found = {f"package/{_PACKAGE.name}/{name}": _PACKAGE / name for name in sorted(options.get("package-files", ()))}
+    missing = sorted(str(path) for path in found.values() if not path.is_file())
+    if missing:
+        raise SupplyError("find the package files that a recipe names", seen=f"not there: {', '.join(missing)}")
+    return found
 
 
 def files_by_name(directories: Sequence[Path]) -> dict[str, Path]:

@@ -4,6 +4,7 @@
 
     crds = ["contour-crds"]            # artifacts of kind `crds`, which the recipe needs
     crds-when = ".Values.crd.create"   # the template condition they are rendered under; always without it
+    crds-keep-when = ".Values.crds.keep"   # the condition under which an uninstall leaves them; never without it
     images = { "docker.io/seatrial/contour:{contour}" = "contour-image" }   # read by Supply.chart
 
 The CRDs become templates, not files of Helm's ``crds/`` folder, which an uninstall would leave behind.
@@ -11,14 +12,18 @@ The CRDs become templates, not files of Helm's ``crds/`` folder, which an uninst
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness.supply.builders.protocol import Build
 from harness.supply.recipe import Recipe, copy_recipe_files
 
 _SOURCE = "chart"
 _FILLED = ("Chart.yaml", "values.yaml")
+# How the metadata of every generated CRD begins.
+_ANNOTATIONS = "\nmetadata:\n  annotations:\n"
 
 
 class ChartBuilder:
@@ -43,7 +48,7 @@ class ChartBuilder:
             folder = target / "templates" / "crds" / artifact
             folder.mkdir(parents=True)
             for crd in sorted(build.files[artifact].path.glob("*.yaml")):
-                _rewrite(crd, folder / crd.name, lambda text: _as_template(text, recipe.options.get("crds-when", "")))
+                _rewrite(crd, folder / crd.name, partial(_as_template, options=recipe.options))
         return target
 
 
@@ -51,7 +56,12 @@ def _rewrite(source: Path, target: Path, change: Callable[[str], str]) -> None:
     target.write_text(change(source.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def _as_template(text: str, condition: str) -> str:
-    """Return YAML as a template that renders to it, under a condition if there is one."""
-    literal = text.replace("{{", '{{ "{{" }}')
-    return f"{{{{- if {condition} }}}}\n{literal}\n{{{{- end }}}}\n" if condition else literal
+def _as_template(text: str, options: Mapping[str, Any]) -> str:
+    """Return YAML as a template that renders to it, under the conditions that the recipe's table names."""
+    template = text.replace("{{", '{{ "{{" }}')
+    if keep := options.get("crds-keep-when"):
+        policy = f"{{{{- if {keep} }}}}\n    helm.sh/resource-policy: keep\n{{{{- end }}}}\n"
+        template = template.replace(_ANNOTATIONS, f"{_ANNOTATIONS}{policy}")
+    if condition := options.get("crds-when"):
+        template = f"{{{{- if {condition} }}}}\n{template}\n{{{{- end }}}}\n"
+    return template

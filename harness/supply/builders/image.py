@@ -3,8 +3,10 @@
 ``[image]`` in ``recipe.toml``::
 
     base = "node-rootfs"     # an image the recipe needs; the Dockerfile's ARG BASE_IMAGE
+    package-files = ["gateway/routes.py"]   # optional: modules of Seatrial's own, below harness/
 
-The build context holds the recipe's files and every needed program under its own name.
+The build context holds the recipe's files, every needed program under its own name, and the package files below
+``package/harness/``.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import requests
 
 from harness.engine.engine import Engine
 from harness.supply.builders.protocol import Build
-from harness.supply.recipe import Recipe, files_by_name
+from harness.supply.recipe import Recipe, files_by_name, package_files
 
 # Seconds an engine may say nothing while it copies, unpacks or runs a step. The longest took 15 s on two shared cores.
 SILENCE_S = 900
@@ -41,7 +43,8 @@ class DockerfileBuilder:
 
     def build(self, build: Build, *, tag: str, labels: Mapping[str, str]) -> None:
         """See :meth:`ImageBuilder.build`."""
-        files = {program: artifact.path for program, artifact in build.programs.items()}
+        programs = {program: artifact.path for program, artifact in build.programs.items()}
+        files = {**programs, **package_files(build.recipe.options)}
         base = build.images[build.recipe.options["base"]].reference
         docker_build(self._engine, build, files=files, base=base, tag=tag, labels=labels)
 
