@@ -79,7 +79,7 @@ class Site:
             run=assembly.run,
             cleanup=assembly.cleanup,
             lock_dir=assembly.lock_dir(self.handle),
-            disposable=self.handle.provider == "kind" and not settings.cluster.keep,
+            disposable=self.handle.provider == "kind" and not settings.cluster.keep and not self.handle.reused,
         )
         if self.handle.reused:
             namespaces.remove_abandoned()

@@ -37,7 +37,7 @@ class NamespaceFactory:
         run: who makes them.
         cleanup: gets the removal of every namespace before it is made.
         lock_dir: where runs on this host lock fixed names against each other.
-        disposable: whether the cluster is removed when this run ends, and its namespaces with it.
+        disposable: whether this run made the cluster and removes it when it ends, and its namespaces with it.
         timeout_s: limit for a namespace to become usable, and for it to be gone.
     """
 
@@ -84,15 +84,18 @@ class NamespaceFactory:
     def turn(self, name: str) -> Iterator[str]:
         """Have the name `name` to oneself while the block runs, for a deployment that makes the namespace itself.
 
-        What an earlier run left of it goes before, and what is there goes after.
+        What an earlier run left of it goes before, and what is there goes after. A namespace that a deployment makes
+        bears no label of Seatrial's: that the name was taken is written down beside the cluster, until it is given
+        back. In a cluster that is this run's alone, whatever bears the name is the run's.
 
         Raises:
             ClusterError: somebody else's namespace bears the name, or another run does not give it back in time.
         """
-        with self._turn(name), CleanupStack() as cleanup:
-            self._remove_leftover(name)
+        with self._turn(name) as claim, CleanupStack() as cleanup:
+            self._remove_leftover(name, claimed=claim.exists())
+            claim.touch()
             self._register(name)
-            cleanup.push(f"namespace '{name}' of cluster '{self._handle.name}'", partial(self.delete, name, wait=False))
+            cleanup.push(f"namespace '{name}' of cluster '{self._handle.name}'", partial(self._give_back, name, claim))
             yield name
 
     @contextmanager
@@ -141,6 +144,10 @@ class NamespaceFactory:
                     hint=f"`kubectl get all,pvc -n {name}` shows what is left; remove finalizers whose owner is gone",
                 )
 
+    def _give_back(self, name: str, claim: Path) -> None:
+        self.delete(name, wait=False)
+        claim.unlink(missing_ok=True)
+
     def _register(self, name: str) -> None:
         """Have the run's end wait until `name` is gone, unless the whole cluster goes."""
         if self._disposable:
@@ -184,8 +191,13 @@ class NamespaceFactory:
         self._taken.add(name)
         return name
 
-    def _remove_leftover(self, name: str) -> None:
-        """Remove what an earlier run left under a fixed name; a namespace without our label is somebody else's."""
+    def _remove_leftover(self, name: str, *, claimed: bool) -> None:
+        """Remove what an earlier run left under a fixed name; what it did not leave is somebody else's.
+
+        Args:
+            name: the namespace.
+            claimed: whether a run took the name and did not give it back.
+        """
         with closing(self._handle.api_client()) as api:
             try:
                 found: Any = client.CoreV1Api(api).read_namespace(name)
@@ -194,20 +206,24 @@ class NamespaceFactory:
                     return
                 raise
         labels: Mapping[str, str] = found.metadata.labels or {}
-        # A chart's own namespace bears no label; in a cluster of ours nobody else could have made it.
-        ours = self._handle.provider == "kind" or (LABEL_RUN in labels and LABEL_OWNER in labels)
-        if not ours:
+        # A claim is worth something beside a cluster of ours only: another cluster may have the same context's name.
+        ours = self._disposable or (claimed and self._handle.provider == "kind")
+        labelled = LABEL_RUN in labels and LABEL_OWNER in labels
+        if not (ours or labelled or found.metadata.deletion_timestamp):
             raise ClusterError(
                 f"make namespace '{name}' anew in cluster '{self._handle.name}'",
                 seen="it is there and Seatrial did not make it",
-                hint="remove it yourself, or use another cluster",
+                hint=f"if nobody needs it, remove it yourself with `kubectl delete namespace {name}`, "
+                "or use another cluster",
             )
         self.delete(name)
 
     @contextmanager
-    def _turn(self, name: str) -> Iterator[None]:
+    def _turn(self, name: str) -> Iterator[Path]:
+        """Yield the file that says that the name is taken and was not given back."""
         self._lock_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._lock_dir / f"{dns_label(self._handle.name, name)}.lock")
+        path = self._lock_dir / f"{dns_label(self._handle.name, name)}.lock"
+        lock = FileLock(path)
         # The run before may take as long as a whole test, and then has to remove the namespace.
         limit_s = 10 * self._timeout_s
         try:
@@ -219,7 +235,7 @@ class NamespaceFactory:
                 hint="wait for that run to end, or use another cluster",
             ) from error
         try:
-            yield
+            yield path.with_suffix(".claim")
         finally:
             lock.release()
 

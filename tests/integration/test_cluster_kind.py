@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -80,7 +81,7 @@ class Workshop:
             engine=self.engine,
             runner=SubprocessRunner(),
             kind_path=self.kind,
-            kubectl_path=self.kubectl,
+            kubectl=lambda _: self.kubectl,
             node_image=lambda _: self.node_image,
             registry=None,
             cleanup=cleanup or CleanupStack(),
@@ -244,11 +245,26 @@ def test_a_fixed_namespace_is_made_anew_each_time(handle: ClusterHandle, tmp_pat
 
 
 def test_a_fixed_namespace_of_somebody_else_is_refused(handle: ClusterHandle, tmp_path: Path) -> None:
-    """What Seatrial did not make, in a cluster it did not make, it does not remove."""
-    theirs = replace(handle, provider="existing")
-    factory = NamespaceFactory(theirs, run=Run.begin(), cleanup=CleanupStack(), lock_dir=tmp_path)
+    """What Seatrial did not make it does not remove, be the cluster its own: a kept one is used by people too."""
+    factory = NamespaceFactory(handle, run=Run.begin(), cleanup=CleanupStack(), lock_dir=tmp_path)
     with pytest.raises(ClusterError, match="did not make it"), factory.fixed("kube-public"):
         pass
+
+
+def test_a_namespace_that_a_deployment_made_is_known_again(handle: ClusterHandle, tmp_path: Path) -> None:
+    """It bears no label, but a run that was killed has left word that it took the name."""
+    locks, as_left = tmp_path / "locks", tmp_path / "as-left"
+    with CleanupStack() as stack:
+        factory = NamespaceFactory(handle, run=Run.begin(), cleanup=stack, lock_dir=locks)
+        with closing(handle.api_client()) as api, factory.turn("made-by-a-chart") as name:
+            kube.CoreV1Api(api).create_namespace(kube.V1Namespace(metadata=kube.V1ObjectMeta(name=name)))
+            shutil.copytree(locks, as_left)
+            stranger = NamespaceFactory(handle, run=Run.begin(), cleanup=stack, lock_dir=tmp_path / "elsewhere")
+            with pytest.raises(ClusterError, match="did not make it"), stranger.turn(name):
+                pass
+            after_kill = NamespaceFactory(handle, run=Run.begin(), cleanup=stack, lock_dir=as_left)
+            with after_kill.fixed(name):
+                pass
 
 
 def test_it_is_an_existing_cluster_to_others(workshop: Workshop, handle: ClusterHandle, tmp_path: Path) -> None:
@@ -258,7 +274,7 @@ def test_it_is_an_existing_cluster_to_others(workshop: Workshop, handle: Cluster
     )
     with CleanupStack() as stack:
         existing = ExistingProvider(
-            kubectl_path=workshop.kubectl, cleanup=stack, run=Run.begin(), settings=settings, state_dir=tmp_path
+            kubectl=lambda _: workshop.kubectl, cleanup=stack, run=Run.begin(), settings=settings, state_dir=tmp_path
         )
         there = existing.create("", SPEC)
         assert (there.provider, there.nodes, there.kubernetes) == ("existing", handle.nodes, handle.kubernetes)
