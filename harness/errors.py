@@ -31,6 +31,7 @@ The tree::
      |   +- SeldonError             Seldon's operator took a SeldonDeployment and says that it failed
      |       +- SeldonRefusedError     its webhook, or the definition of the kind, does not take it
      |       +- SeldonOperatorError    there is no operator, or it does not answer or act
+     +- HistoryError             git cannot say what changed since a commit
      +- AccessError              no way to reach a deployed service
      +- EndpointNotReadyError    the address is known and does not answer properly
      +- PayloadError             a request payload cannot be sent as JSON
@@ -291,6 +292,10 @@ class SeldonRefusedError(SeldonError):
 
 class SeldonOperatorError(SeldonError):
     """Seldon's operator is not there, or does not answer or act."""
+
+
+class HistoryError(SeatrialError):
+    """Git cannot say what changed since a commit: no repository, no such commit, or too little history."""
 
 
 class AccessError(SeatrialError):

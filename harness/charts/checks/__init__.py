@@ -1,0 +1,1 @@
+"""One module per static check: a chart, its renders and what is known around it go in, findings come out."""
