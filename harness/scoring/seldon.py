@@ -22,6 +22,9 @@ Content = Literal["data", "jsonData", "strData", "binData"]
 
 _CONTENTS: tuple[Content, ...] = get_args(Content)
 
+# How JSON of protobuf messages writes numbers that JSON has not (protobuf documentation, "ProtoJSON Format").
+_NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+
 
 @dataclass(frozen=True)
 class SeldonPaths:
@@ -215,7 +218,7 @@ class SeldonMessage:
         if "tensor" not in data:
             return list(data.get("ndarray", []))
         # The wrapper leaves empty lists away, as JSON of protobuf messages does.
-        values = list(data["tensor"].get("values", []))
+        values = [float(value) if value in _NOT_FINITE else value for value in data["tensor"].get("values", [])]
         return _nested(values, data["tensor"].get("shape", [len(values)]))
 
     @property
@@ -361,7 +364,7 @@ def _check_tensor(tensor: Any, complain: Any) -> None:
     if not isinstance(values, list):
         complain("$.data.tensor.values", f"expected a list of numbers, got {values!r}")
     for index, value in enumerate(values):
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if value not in _NOT_FINITE and (isinstance(value, bool) or not isinstance(value, (int, float))):
             complain(child("$.data.tensor.values", index), f"expected a number, got {value!r}")
     shape = tensor.get("shape", [len(values)])
     if not isinstance(shape, list) or not all(_is_size(size) for size in shape):
