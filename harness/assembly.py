@@ -21,6 +21,7 @@ from harness.access.port_forward import port_forward_port
 from harness.cleanup import CleanupStack
 from harness.cluster.existing import ExistingProvider
 from harness.cluster.kind import KindProvider
+from harness.cluster.kind_config import minor_version
 from harness.cluster.load_balancer import MetalLB
 from harness.cluster.provider import ClusterHandle, ClusterProvider, ClusterSpec
 from harness.cluster.pytest_kind import SeatrialKindCluster
@@ -52,6 +53,7 @@ from harness.scoring.request import ScoreRequest
 from harness.scoring.response import ScoreResponse
 from harness.scoring.transport import RequestsTransport
 from harness.settings.model import Settings
+from harness.supply.artifact import Chart
 from harness.supply.assembly import make_supply
 from harness.supply.builders.image import DockerfileBuilder
 from harness.supply.builders.node import NodeBuilder
@@ -258,6 +260,12 @@ class Assembly:
         """Make an image that the engine knows as `name` present on every node."""
         self.load_image(handle, image_in_engine(self.engine, name))
 
+    def load_chart_images(self, handle: ClusterHandle, chart: Chart) -> None:
+        """Make the images that a chart's pods ask for present in a cluster; those of a published chart it pulls."""
+        for reference, artifact in chart.images.items():
+            built = image_in_engine(self.engine, self.supply.image(artifact).reference)
+            self.load_image(handle, replace(built, name=reference))
+
     @contextmanager
     def running_container(self, spec: ContainerSpec) -> Iterator[RunningContainer]:
         """Run a container beside the tests while the block runs; see :func:`harness.images.container`."""
@@ -422,10 +430,10 @@ class Assembly:
 
     def _make_provider(self) -> ClusterProvider:
         self._require_what_clusters_need()
-        kubectl = self.supply.program("kubectl").path
+        self._kubectl(self.settings.cluster.kubernetes)  # now rather than when the cluster is up
         if self.settings.cluster.provider == "existing":
             return ExistingProvider(
-                kubectl_path=kubectl,
+                kubectl=self._kubectl,
                 cleanup=self.cleanup,
                 run=self.run,
                 settings=self.settings.cluster,
@@ -435,7 +443,7 @@ class Assembly:
             engine=self.engine,
             runner=self.runner,
             kind_path=self.supply.program("kind").path,
-            kubectl_path=kubectl,
+            kubectl=self._kubectl,
             node_image=self._node_image,
             registry=self._start_cluster_registry,
             cleanup=self.cleanup,
@@ -452,11 +460,24 @@ class Assembly:
         limits, cluster = self.settings.supply, self.settings.cluster
         if limits.download and limits.build and not limits.offline:
             return
-        needed = ["kubectl"]
+        needed = [self._kubectl_name(cluster.kubernetes)]
         if cluster.provider == "kind":
             needed += ["kind", "registry"]
             needed += [] if cluster.node_image else [f"node-{cluster.kubernetes}"]
         self.supply.require(needed)
+
+    def _kubectl(self, kubernetes: str) -> Path:
+        return self.supply.program(self._kubectl_name(kubernetes)).path
+
+    def _kubectl_name(self, kubernetes: str) -> str:
+        """Return which kubectl speaks to this version: there is one of its own where the usual one is out of skew.
+
+        A kubectl that the user gave is used with every version.
+        """
+        if not kubernetes or "kubectl" in self.settings.supply.given:
+            return "kubectl"
+        own = "kubectl-{}.{}".format(*minor_version(kubernetes))
+        return own if own in self.supply.names() else "kubectl"
 
     def _node_image(self, kubernetes: str) -> str:
         return self.settings.cluster.node_image or self.supply.image(f"node-{kubernetes}").reference
@@ -514,6 +535,7 @@ class Assembly:
             RunDirectory.of_run(settings.directory, self.run).create(),
             runner=SubprocessRunner(),
             diagnose=lambda handle: self.provider.diagnose(handle),
+            collect_logs=lambda handle, directory: self.provider.collect_logs(handle, directory),
             log_tail_lines=settings.log_tail_lines,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from harness.access.api_proxy import api_proxy
@@ -23,6 +23,8 @@ from harness.deploy.kubectl import KubectlDeployer
 from harness.deploy.manifests import ManifestDeployer
 from harness.deploy.release import ResourceRef
 from harness.deploy.rollout import problem_in, wait_for_load_balancer
+from harness.deploy.seldon import SeldonDeployer
+from harness.deploy.seldon_core import SeldonCoreInstaller
 from harness.images.reference import ImageRef
 
 D = TypeVar("D", bound=Deployer)
@@ -127,6 +129,29 @@ class Site:
             witness=self._witness(),
         )
         return self._closed_at_the_end(deployer)
+
+    def seldon(self) -> SeldonDeployer:
+        """Return what deploys models through Seldon's operator; close it to delete what it made."""
+        assembly = self._assembly
+        deployer = SeldonDeployer(
+            self.handle,
+            assembly.runner,
+            assembly.settings.deploy,
+            labels=assembly.run.labels(),
+            witness=self._witness(),
+        )
+        return self._closed_at_the_end(deployer)
+
+    def seldon_core(self, helm: HelmDeployer) -> SeldonCoreInstaller:
+        """Return what installs Seldon's operator with `helm`, whose closing takes the operator away again."""
+        assembly = self._assembly
+        return SeldonCoreInstaller(
+            self.handle,
+            assembly.runner,
+            helm,
+            assembly.supply.chart("seldon-core-operator"),
+            load_images=partial(assembly.load_chart_images, self.handle),
+        )
 
     def _witness(self) -> Witness:
         return self._assembly.evidence.witness(self.handle)

@@ -12,6 +12,7 @@ from kubernetes.client import ApiClient
 
 from harness.cleanup import CleanupStack
 from harness.cluster.provider import ClusterHandle
+from harness.deploy import seldon_rollout
 from harness.deploy.release import Release
 from harness.deploy.rollout import wait_for_deletion, wait_for_release
 from harness.process.runner import Runner
@@ -138,9 +139,18 @@ class ClusterDeployer(ABC):
         return client
 
     def wait(self, release: Release, *, timeout_s: float | None = None) -> None:
-        """See :meth:`Deployer.wait`."""
+        """See :meth:`Deployer.wait`; a SeldonDeployment has rolled out when the operator says Available.
+
+        Raises:
+            RolloutError: a workload will not become ready.
+            SeldonError: Seldon's operator failed, does not act, or did not finish in time.
+        """
+        deadline = Deadline(timeout_s or self._settings.rollout_timeout_s)
         with self._witness.waiting(f"roll out {release.method} release '{release.name}'"):
-            wait_for_release(self._api, release, timeout_s or self._settings.rollout_timeout_s)
+            wait_for_release(self._api, release, deadline.timeout_s)
+            for ref in release.resources:
+                if ref.kind == seldon_rollout.KIND:
+                    seldon_rollout.wait_for_seldon(self._api, ref, max(deadline.remaining_s(), 1.0))
 
     @abstractmethod
     def delete(self, release: Release, *, timeout_s: float | None = None) -> None:

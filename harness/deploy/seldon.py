@@ -20,7 +20,6 @@ from harness.deploy.seldon_rollout import (
     NO_ENGINE,
     operator_problem,
     service_name,
-    wait_for_seldon,
 )
 from harness.deploy.watching import reading
 from harness.errors import ManifestError, SeldonError, SeldonOperatorError, SeldonRefusedError
@@ -201,24 +200,6 @@ class SeldonDeployer(ClusterDeployer):
             return release
         self.wait(release, timeout_s=timeout_s)
         return self._with_children(release)
-
-    def wait(self, release: Release, *, timeout_s: float | None = None) -> None:
-        """Return when the release's SeldonDeployments are Available and its own workloads have rolled out.
-
-        Also for a chart's release: Helm itself does not know what to wait for in a SeldonDeployment.
-
-        Raises:
-            RolloutError: a pod will not become ready.
-            SeldonError: the operator says that it failed, or did not finish in time.
-        """
-        deadline = Deadline(timeout_s or self._settings.rollout_timeout_s)
-        for ref in release.resources:
-            if ref.kind == KIND:
-                with self._witness.waiting(f"see {release.method} release '{release.name}' Available"):
-                    wait_for_seldon(self._api, ref, deadline.remaining_s())
-        others = tuple(ref for ref in release.resources if ref.kind != KIND)
-        if release.method != "seldon" and others:
-            super().wait(replace(release, resources=others), timeout_s=max(deadline.remaining_s(), 1.0))
 
     def status(self, name: str, *, namespace: str = "default") -> Mapping[str, Any]:
         """Return the status the operator has written, empty when it has not.
