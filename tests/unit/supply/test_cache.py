@@ -15,7 +15,7 @@ from harness.naming import owner_host, process_start_ticks
 from harness.supply import cache as cache_module
 from harness.supply.artifact import Program, Provenance
 from harness.supply.cache import Cache, cache_errors
-from harness.supply.provenance import file_digest
+from harness.supply.provenance import content_digest, file_digest
 
 KEY = "v1.0.0-0123456789ab"
 
@@ -269,3 +269,32 @@ def test_what_others_left_among_the_artifacts_is_not_one(cache: Cache, put: Call
     (hidden / "v").mkdir(parents=True)
     (hidden / "README.md").touch()
     assert [entry.directory for entry in cache.entries()] == [program.path.parent]
+
+
+def test_untouched_directory_is_not_read(
+    cache: Cache, provenance: Callable[..., Provenance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory is vouched for by the sizes and times of its files, as a program is by its own."""
+    with cache.workdir("crds") as workdir:
+        (workdir / "made" / "v1").mkdir(parents=True)
+        (workdir / "made" / "v1" / "a.yaml").write_text("a", encoding="utf-8")
+        stored = cache.put_files(KEY, workdir / "made", provenance("crds", digest=content_digest(workdir / "made")))
+    assert (stored.path / "v1" / "a.yaml").read_text(encoding="utf-8") == "a"
+    monkeypatch.setattr(cache_module, "content_digest", lambda _: pytest.fail("the directory was read"))
+    found = cache.find_files("crds", KEY)
+    assert found is not None
+    assert found.path == stored.path == cache.root / "artifacts" / "crds" / KEY / "crds"
+
+
+def test_touched_directory_is_read_once(cache: Cache, provenance: Callable[..., Provenance]) -> None:
+    """Files whose times alone changed are the same files; that is found out once and written down."""
+    with cache.workdir("crds") as workdir:
+        (workdir / "made").mkdir()
+        (workdir / "made" / "a.yaml").write_text("a", encoding="utf-8")
+        stored = cache.put_files(KEY, workdir / "made", provenance("crds", digest=content_digest(workdir / "made")))
+    os.utime(stored.path / "a.yaml", (2_000_000_000, 2_000_000_000))
+    assert cache.find_files("crds", KEY) is not None
+    entry = cache.entry("crds", KEY)
+    assert entry is not None
+    assert entry.record is not None
+    assert entry.record.mtime_ns == 2_000_000_000 * 10**9

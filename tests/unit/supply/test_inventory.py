@@ -15,7 +15,7 @@ from harness.supply.cache import Cache
 from harness.supply.image_store import ImageStore
 from harness.supply.inventory import Inventory
 from harness.supply.pins import Pins
-from harness.supply.provenance import file_digest
+from harness.supply.provenance import content_digest, file_digest
 from harness.supply.recipe import Recipe, Recipes
 
 PUBLIC = f"kindest/node@sha256:{'a' * 64}"
@@ -199,3 +199,56 @@ def test_prune_spares_a_running_build(inventory: Callable[..., Inventory], cache
         assert workdir.exists()
         assert cache.go_dir.exists()
     assert "building" in pruned.kept[0][1]
+
+
+class TestFiles:
+    """Directories of files in the inventory."""
+
+    @pytest.fixture
+    def crds(self, world: Recipes, write_recipe: Callable[..., Path], recipes: Callable[[], Recipes]) -> Recipe:
+        """Return the recipe of a directory of files."""
+        write_recipe("crds", 'kind = "crds"\nversion = "tool"\n')
+        return recipes().get("crds")
+
+    @pytest.fixture
+    def stored(self, crds: Recipe, cache: Cache, provenance: Callable[..., Provenance]) -> Path:
+        """Return the directory as the cache has it."""
+        with cache.workdir("crds") as workdir:
+            (workdir / "made").mkdir()
+            (workdir / "made" / "a.yaml").write_bytes(b"12345")
+            made = provenance("crds", digest=content_digest(workdir / "made"))
+            return cache.put_files(crds.key, workdir / "made", made).path
+
+    def test_are_listed_between_programs_and_images(
+        self, inventory: Callable[..., Inventory], store_tool: Callable[[str], Path], world: Recipes, stored: Path
+    ) -> None:
+        """Each is listed as what it is, with the size of its files together."""
+        store_tool(world.get("tool").key)
+        items = [(item.name, item.kind, item.state, item.size_bytes) for item in inventory().items()]
+        assert items[:2] == [("tool", "program", "current", 5), ("crds", "files", "current", 5)]
+        assert {kind for _, kind, _, _ in items[2:]} == {"image"}
+
+    def test_that_are_not_there_are_missing_with_or_without_an_engine(
+        self, crds: Recipe, inventory: Callable[..., Inventory]
+    ) -> None:
+        """No engine is needed to know that."""
+        assert {item.name: item.state for item in inventory(_no_engine).items()}["crds"] == "missing"
+
+    def test_without_a_record_are_damaged_files(self, inventory: Callable[..., Inventory], stored: Path) -> None:
+        """The recipe tells what a damaged artifact would have been."""
+        (stored.parent / "provenance.json").unlink()
+        assert ("crds", "files", "damaged") in {(item.name, item.kind, item.state) for item in inventory().items()}
+
+    def test_are_read_by_verify(self, inventory: Callable[..., Inventory], stored: Path) -> None:
+        """A file changed behind the cache's back is found."""
+        assert [problem for _, problem in inventory().verify()] == [""]
+        (stored / "a.yaml").write_bytes(b"54321")
+        ((item, problem),) = inventory().verify()
+        assert item.location == str(stored)
+        assert "recorded was" in problem
+
+    def test_are_pruned(self, inventory: Callable[..., Inventory], cache: Cache, stored: Path) -> None:
+        """Nothing is left of them."""
+        pruned = inventory().prune()
+        assert (pruned.removed, pruned.freed_bytes) == ([str(stored)], 5)
+        assert not cache.root.exists()

@@ -40,6 +40,15 @@ def test_without_a_digest_nothing_is_published(tool_pins: Pins, name: str, arch:
     assert tool_pins.published_file(name, arch) is None
 
 
+def test_file_for_every_processor_has_one_digest() -> None:
+    """What holds no programs is the same on every processor."""
+    pins = Pins({"download": {"chart": {"version": "1.0.0", "url": "https://example.org/chart.tgz", "sha256": DIGEST}}})
+    for arch in ("amd64", "arm64"):
+        published = pins.published_file("chart", arch)  # type: ignore[arg-type] # both are processors
+        assert published is not None
+        assert published.sha256 == DIGEST
+
+
 def test_unknown_pin_names_the_known_ones(tool_pins: Pins) -> None:
     """Asking for a pin that is not there says which there are."""
     with pytest.raises(SupplyError, match="tool"):
@@ -81,6 +90,16 @@ def test_the_tools_people_download_are_pinned_for_both_processors(name: str, arc
     assert published is not None
     assert published.url.startswith("https://")
     assert published.version in published.url
+    assert re.fullmatch(r"[0-9a-f]{64}", published.sha256)
+
+
+def test_published_chart_is_of_the_operator_that_is_built() -> None:
+    """Downloading and building give the same release, apart from the letter that Go puts before versions."""
+    pins = Pins.load()
+    published = pins.published_file("seldon-core-operator", "amd64")
+    assert published is not None
+    assert f"v{published.version}" == pins.version("seldon-operator")
+    assert published.url.startswith("https://")
     assert re.fullmatch(r"[0-9a-f]{64}", published.sha256)
 
 

