@@ -472,11 +472,12 @@ class Assembly:
     def _kubectl_name(self, kubernetes: str) -> str:
         """Return which kubectl speaks to this version: there is one of its own where the usual one is out of skew.
 
-        A kubectl that the user gave is used with every version.
+        A kubectl that the user gave is used with every version. Of a server that has not answered yet the version is
+        not known: it is taken to be the one that was asked for.
         """
-        if not kubernetes or "kubectl" in self.settings.supply.given:
+        if "kubectl" in self.settings.supply.given:
             return "kubectl"
-        own = "kubectl-{}.{}".format(*minor_version(kubernetes))
+        own = "kubectl-{}.{}".format(*minor_version(kubernetes or self.settings.cluster.kubernetes))
         return own if own in self.supply.names() else "kubectl"
 
     def _node_image(self, kubernetes: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class ExistingProvider:
     context alone, so that nothing can reach another cluster by accident.
 
     Args:
-        kubectl_path: the kubectl that handles will name.
+        kubectl: returns the kubectl that handles will name, for the server's version.
         cleanup: gets the removal of the private kubeconfig.
         run: who uses the cluster.
         settings: the cluster slice of the settings.
@@ -52,9 +52,15 @@ class ExistingProvider:
     """
 
     def __init__(
-        self, *, kubectl_path: Path, cleanup: CleanupStack, run: Run, settings: ClusterSettings, state_dir: Path
+        self,
+        *,
+        kubectl: Callable[[str], Path],
+        cleanup: CleanupStack,
+        run: Run,
+        settings: ClusterSettings,
+        state_dir: Path,
     ) -> None:
-        self._kubectl = kubectl_path
+        self._kubectl = kubectl
         self._cleanup = cleanup
         self._run = run
         self._settings = settings
@@ -80,7 +86,7 @@ class ExistingProvider:
             provider="existing",
             kubeconfig=private,
             context=context.name,
-            kubectl=self._kubectl,
+            kubectl=self._kubectl(""),
             reused=True,
         )
         return self._reached(handle, context)
@@ -159,7 +165,8 @@ class ExistingProvider:
                 seen=_reason(error),
                 hint=f"try kubectl --kubeconfig {self._settings.kubeconfig} --context {context.name} version",
             ) from error
-        return ClusterHandle(**{**vars(handle), "kubernetes": version, "nodes": nodes})
+        kubectl = self._kubectl(version)
+        return ClusterHandle(**{**vars(handle), "kubernetes": version, "kubectl": kubectl, "nodes": nodes})
 
 
 def looks_like_production(text: str) -> bool:

@@ -100,7 +100,7 @@ class KindProvider:
         engine: the Docker engine the nodes live in.
         runner: runs kind.
         kind_path: the kind to use.
-        kubectl_path: the kubectl that handles will name.
+        kubectl: returns the kubectl that handles will name, for the server's version; that is empty before it answers.
         node_image: returns the reference of the node image for a Kubernetes minor version.
         registry: starts registries; ``None`` makes clusters without one.
         cleanup: gets the removal of every cluster before it is made.
@@ -116,7 +116,7 @@ class KindProvider:
         engine: Engine,
         runner: Runner,
         kind_path: Path,
-        kubectl_path: Path,
+        kubectl: Callable[[str], Path],
         node_image: Callable[[str], str],
         registry: StartRegistry | None,
         cleanup: CleanupStack,
@@ -128,7 +128,7 @@ class KindProvider:
         self._engine = engine
         self._runner = runner
         self._kind = kind_path
-        self._kubectl = kubectl_path
+        self._kubectl = kubectl
         self._node_image = node_image
         self._registry = registry
         self._cleanup = cleanup
@@ -200,7 +200,8 @@ class KindProvider:
 
     def collect_logs(self, handle: ClusterHandle, directory: Path) -> Sequence[Path]:
         """See :meth:`ClusterProvider.collect_logs`."""
-        self._export_logs(handle.name, directory)
+        with closing(self._engine.client()) as client:
+            self._keep_logs(client, handle.name, directory)
         return sorted(path for path in directory.rglob("*") if path.is_file())
 
     # -- finding one that is there
@@ -460,7 +461,7 @@ class KindProvider:
             provider="kind",
             kubeconfig=Path(record.kubeconfig),
             context=kind_argv.context_name(record.name),
-            kubectl=self._kubectl,
+            kubectl=self._kubectl(record.kubernetes),
             nodes=record.nodes,
             registry=record.registry or None,
             # Parallel workers are one run.

@@ -27,6 +27,11 @@ LABEL_PATCHES = f"{LABEL_PREFIX}/kubeadm-patches"
 # (pkg/cluster/internal/kubeadm/config.go).
 _KUBEADM_LIST_ARGS_FROM = (1, 36)
 
+# The kubelet refuses to start on cgroup v1 from this minor version on, unless it is told otherwise, which is of no
+# consequence on cgroup v2 (KEP-5573; the field is known since 1.31).
+_KUBELET_REFUSES_CGROUP_V1_FROM = (1, 35)
+_CGROUP_V1_PATCH = yaml.safe_dump({"kind": "KubeletConfiguration", "failCgroupV1": False})
+
 # A node that was paused with its cluster must not count as lost when it comes back.
 _LONG_GRACE = "12h0m0s"
 
@@ -56,6 +61,7 @@ def render(spec: ClusterSpec, image: str, *, kubeadm_patches: str = "") -> str:
         "containerdConfigPatches": [_REGISTRY_PATCH],
         "kubeadmConfigPatches": [
             _PROXY_PATCH,
+            *([_CGROUP_V1_PATCH] if minor_version(spec.kubernetes) >= _KUBELET_REFUSES_CGROUP_V1_FROM else []),
             *_kubeadm_patches([node["role"] for node in nodes], spec.kubernetes),
             *([_patches_directory(kubeadm_patches)] if kubeadm_patches else []),
         ],

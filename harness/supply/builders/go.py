@@ -63,12 +63,12 @@ class GoBuilder:
         # -s -w leave out what only debuggers read; -trimpath and -buildvcs=false leave out where it was built.
         ldflags = " ".join(["-s", "-w", *(recipe.fill(flag) for flag in recipe.options.get("ldflags", []))])
         modules = "vendor" if recipe.options.get("generate") else "readonly"
-        tags = recipe.options.get("tags", [])
         return self._go(
             recipe,
             source,
-            *("build", f"-mod={modules}", "-trimpath", "-buildvcs=false", *([f"-tags={','.join(tags)}"] if tags else [])),
-            *(f"-ldflags={ldflags}", "-o", str(target), recipe.options["package"]),
+            *("build", f"-mod={modules}", "-trimpath", "-buildvcs=false"),
+            *(f"-tags={','.join(recipe.options.get('tags', []))}", f"-ldflags={ldflags}"),
+            *("-o", str(target), recipe.options["package"]),
         )
 
     def _go(self, recipe: Recipe, source: Path, *arguments: str) -> Command:

@@ -24,7 +24,7 @@ class LinkBuilder:
     def build(self, build: Build) -> Path:
         """See :meth:`ProgramBuilder.build`."""
         source = build.programs[build.recipe.options["program"]].path
-        target = build.workdir / build.recipe.options.get("as", build.recipe.name)
+        target = build.workdir / str(build.recipe.options.get("as", build.recipe.name))
         try:
             os.link(source, target)
         except OSError:  # a file system without hard links

@@ -46,7 +46,7 @@ def write(path: Path, *names: str, server: str = "https://127.0.0.1:1", cluster:
 def create(tmp_path: Path, cleanup: CleanupStack | None = None, **changes: object) -> None:
     """Create a handle with changed settings."""
     provider = ExistingProvider(
-        kubectl_path=Path("/bin/kubectl"),
+        kubectl=lambda _: Path("/bin/kubectl"),
         cleanup=cleanup or CleanupStack(),
         run=Run("1f2e3d4c", 1, 1, 1),
         settings=replace(SETTINGS, **changes),  # type: ignore[arg-type]
