@@ -22,6 +22,7 @@ from harness.settings.options import OPTIONS
 from harness.settings.resolve import shown_value
 
 Diagnose = Callable[[ClusterHandle], str]
+CollectLogs = Callable[[ClusterHandle, Path], Sequence[Path]]
 
 # Sections added to pytest's report of a failed test: a title and a text.
 Section = tuple[str, str]
@@ -129,17 +130,27 @@ class EvidenceSession:
         directory: where it goes.
         runner: runs kubectl for the collectors, unrecorded: they are not steps of the run.
         diagnose: says what is wrong with a cluster, empty when nothing is.
+        collect_logs: writes the logs of a cluster's nodes below a directory, as far as they can be had.
         log_tail_lines: container log lines kept per container.
     """
 
     def __init__(
-        self, recorder: Recorder, directory: RunDirectory, *, runner: Runner, diagnose: Diagnose, log_tail_lines: int
+        self,
+        recorder: Recorder,
+        directory: RunDirectory,
+        *,
+        runner: Runner,
+        diagnose: Diagnose,
+        collect_logs: CollectLogs,
+        log_tail_lines: int,
     ) -> None:
         self._recorder = recorder
         self._directory = directory
         self._runner = runner
         self._diagnose = diagnose
+        self._collect_logs = collect_logs
         self._log_tail_lines = log_tail_lines
+        self._node_logs_kept: set[str] = set()
         self.scene = Scene()
 
     def of_failure(self, test: str, when: str, message: str) -> list[Section]:
@@ -155,9 +166,11 @@ class EvidenceSession:
         files: list[Path] = [*self.scene.files]
         for handle in self.scene.clusters():
             if trouble := self._diagnose(handle):
-                # A cluster that is gone cannot be asked anything, and waiting for its answers helps nobody.
+                # A cluster that is gone cannot be asked anything, and waiting for its answers helps nobody: what is
+                # left of its nodes can.
                 sections.append(("seatrial cluster", trouble))
                 self._recorder.note(trouble)
+                files += self._node_logs(handle, directory)
                 continue
             files += self._collect(handle, self.scene.namespaces_in(handle), self.scene.releases_in(handle), directory)
         relative = tuple(str(path.relative_to(self._directory.path)) for path in files)
@@ -179,6 +192,21 @@ class EvidenceSession:
     ) -> tuple[Path, ...]:
         collectors = cluster_collectors(self._runner, handle, namespaces, releases, log_tail_lines=self._log_tail_lines)
         return collect(collectors, directory, redact=self._recorder.redact, note=self._recorder.note)
+
+    def _node_logs(self, handle: ClusterHandle, directory: Path) -> Sequence[Path]:
+        """Keep the logs of a dead cluster's nodes, secrets masked; the tests that fail after the first know no more."""
+        if handle.name in self._node_logs_kept:
+            return ()
+        self._node_logs_kept.add(handle.name)
+        try:
+            files = self._collect_logs(handle, directory / "nodes" / handle.name)
+            for path in files:
+                text = path.read_text(encoding="utf-8", errors="replace")
+                path.write_text(self._recorder.redact(text), encoding="utf-8")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test's own failure must stay the one reported
+            self._recorder.note(f"could not collect the node logs of cluster '{handle.name}': {error}")
+            return ()
+        return files
 
     def write(self) -> None:
         """Write what is recorded so far."""
