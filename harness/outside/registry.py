@@ -132,26 +132,8 @@ class LocalRegistry:
                 raise
 
     @classmethod
-    def find(cls, engine: Engine, name: str, *, timeout_s: float = _READY_TIMEOUT_S) -> LocalRegistry | None:
-        """Return the registry of that name that an earlier run left, started again if need be; ``None`` without one.
-
-        Its port on the host may be another than before: call :meth:`attach_to_nodes` again.
-
-        Raises:
-            RegistryError: it is there and does not answer.
-        """
-        with closing(engine.client()) as client:
-            try:
-                container = client.containers.get(name)
-            except docker.errors.NotFound:
-                return None
-            if container.labels.get(LABEL_ROLE) != "registry":
-                return None
-            return cls._serving(engine, container, f"use registry '{name}' again", timeout_s)
-
-    @classmethod
     def _serving(cls, engine: Engine, container: Container, attempted: str, timeout_s: float) -> LocalRegistry:
-        """Start `container` (nothing to do when it runs) and wait until it answers."""
+        """Start `container` and wait until it answers."""
         try:
             container.start()
         except docker.errors.APIError as error:

@@ -98,27 +98,6 @@ def test_a_push_leaves_no_name_behind(
     assert client.images.get(pushed.reference).id == image.image_id
 
 
-def test_a_registry_is_found_again_with_what_it_holds(
-    engine: Engine, client: docker.DockerClient, supply: Supply, image: ImageRef
-) -> None:
-    """A stopped registry is started again, wherever its port is then."""
-    registry = start(engine, supply)
-    try:
-        pushed = push(engine, image, registry.host_address)
-        client.containers.get(registry.name).stop(timeout=5)
-        again = LocalRegistry.find(engine, registry.name)
-        assert again is not None
-        repository = pushed.pinned.removeprefix(registry.host_address)
-        assert pull(engine, f"{again.host_address}{repository}").image_id == image.image_id
-    finally:
-        registry.remove()
-
-
-def test_no_registry_is_found_where_none_is(engine: Engine) -> None:
-    """Nothing of that name is no error."""
-    assert LocalRegistry.find(engine, "seatrial-test-no-such-registry") is None
-
-
 def test_nothing_listening_is_unreachable(engine: Engine, image: ImageRef) -> None:
     """Port 1 answers nobody."""
     with pytest.raises(RegistryUnreachableError, match="connection refused"):
