@@ -19,8 +19,9 @@ JsonValue = Any
 class PayloadShape(Protocol):
     """How features travel to a service and how its scores come back; one implementation per kind of service."""
 
-    path: str
-    """Where a service of this kind answers, below its base address."""
+    @property
+    def path(self) -> str:
+        """Where a service of this kind answers, below its base address."""
 
     def encode(self, features: Any) -> JsonValue:
         """Return the request body for `features`; raises :class:`~harness.errors.PayloadError`."""

@@ -4,6 +4,8 @@ Not run by the tests: seldon-core's requirements exclude ours. In an environment
 seldon-core==1.17.1): ``python tests/contract/seldon/record.py``.
 """
 
+# mypy: ignore-errors
+# (none of seldon-core is there where types are checked)
 from __future__ import annotations
 
 import json
@@ -13,15 +15,15 @@ from typing import Any
 
 os.environ |= {"PREDICTIVE_UNIT_IMAGE": "example/test-ml-score-seldon-api:latest", "PREDICTIVE_UNIT_ID": "model"}
 
-import grpc  # noqa: E402 - seldon-core reads the environment when it is imported
-import numpy as np  # noqa: E402
-from google.protobuf.json_format import ParseDict  # noqa: E402
-from seldon_core import __version__  # noqa: E402
-from seldon_core.flask_utils import SeldonMicroserviceException  # noqa: E402
-from seldon_core.metrics import SeldonMetrics  # noqa: E402
-from seldon_core.proto import prediction_pb2 as messages  # noqa: E402
-from seldon_core.proto import prediction_pb2_grpc as stubs  # noqa: E402
-from seldon_core.wrapper import get_grpc_server, get_rest_microservice  # noqa: E402
+import grpc  # seldon-core reads the environment when it is imported
+import numpy as np
+from google.protobuf.json_format import ParseDict
+from seldon_core import __version__
+from seldon_core.flask_utils import SeldonMicroserviceException
+from seldon_core.metrics import SeldonMetrics
+from seldon_core.proto import prediction_pb2 as messages
+from seldon_core.proto import prediction_pb2_grpc as stubs
+from seldon_core.wrapper import get_grpc_server, get_rest_microservice
 
 HERE = Path(__file__).parent
 V01, V10 = "/api/v0.1/predictions", "/api/v1.0/predictions"
