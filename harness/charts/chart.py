@@ -19,6 +19,8 @@ from harness.errors import ChartError
 METADATA = "Chart.yaml"
 VALUES = "values.yaml"
 VALUES_SCHEMA = "values.schema.json"
+# The name of the values set that adds nothing to values.yaml.
+DEFAULT = "default"
 # Directories of a chart that hold no text of its own worth reading.
 _SKIPPED_DIRECTORIES = frozenset({".git", "__pycache__", "node_modules"})
 # A chart's texts are small: what is larger is data.
@@ -204,7 +206,7 @@ def read_metadata(text: str, file: str) -> Metadata:
     return Metadata(
         body["name"],
         version,
-        kind,
+        "library" if kind == "library" else "application",
         str(body.get("appVersion") or ""),
         str(body.get("kubeVersion") or ""),
         _dependencies(body.get("dependencies"), text, file, lines.get(("dependencies",), 1)),
@@ -365,7 +367,7 @@ def _subcharts(
             raise _malformed(
                 str(path / METADATA),
                 dependency.line,
-                f"dependency '{dependency.name}' is to come from '{dependency.repository}', and there is no '{directory}'",
+                f"dependency '{dependency.name}' comes from '{dependency.repository}', and there is no '{directory}'",
                 "dependency",
                 "correct the path after file://, which starts from the chart's own directory",
             )
@@ -420,7 +422,7 @@ def _sets(files: Files, path: Path, name: str, declared: Declaration) -> tuple[V
         text = _text(content if content is not None else outside.read_bytes())
         _mapping(text, str(outside), "values")
     return (
-        ValuesSet("default", release=name),
+        ValuesSet(DEFAULT, release=name),
         *(ValuesSet(file, (path / file,), release=name) for file in ci),
         *(
             ValuesSet(

@@ -169,7 +169,7 @@ def _check(
 
 
 def _schema(supply: ChartSupply, version: str) -> KubernetesSchema:
-    from harness.charts.kubernetes_schema import KubernetesSchema  # noqa: PLC0415 - so that `seatrial --help` stays quick
+    from harness.charts.kubernetes_schema import KubernetesSchema  # noqa: PLC0415 - as above
 
     return KubernetesSchema.from_file(version, supply.files(f"kubernetes-schema-{version}").path / _SCHEMA_FILE)
 

@@ -9,8 +9,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from harness.charts import yaml_text
 from harness.charts.finding import Finding
 from harness.errors import ChartError
@@ -80,12 +78,14 @@ def parse(text: str, file: str) -> Declaration:
     Raises:
         ChartError: it is no YAML, or not what the schema wants.
     """
+    import jsonschema  # noqa: PLC0415 - most charts have no declaration, and importing it takes longer than the rest
+
     attempted = f"read chart declaration '{file}'"
     try:
         body = yaml_text.load(text)
-    except yaml_text.YamlError as error:
+    except yaml_text.YamlError as broken:
         raise ChartError(
-            attempted, problem="malformed", file=file, line=error.line, seen=f"{file}:{error.line}: {error}"
+            attempted, problem="malformed", file=file, line=broken.line, seen=f"{file}:{broken.line}: {broken}"
         ) from None
     validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
     lines = yaml_text.key_lines(text)

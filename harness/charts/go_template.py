@@ -29,6 +29,8 @@ _ACTION = re.compile(
 )
 
 
+BlockKind = Literal["if", "with", "range"]
+_BLOCKS: dict[str, BlockKind] = {"if": "if", "with": "with", "range": "range"}
 _WORD = re.compile(r"\w*")
 
 
@@ -96,7 +98,7 @@ class Action:
 class Block:
     """``if``, ``with`` or ``range`` with its two bodies."""
 
-    kind: Literal["if", "with", "range"]
+    kind: BlockKind
     pipeline: Pipeline
     body: tuple[Node, ...]
     otherwise: tuple[Node, ...]
@@ -156,8 +158,8 @@ class _Parser:
                 return tuple(nodes), body
             if word in ("break", "continue") and not rest:
                 continue
-            if word in ("if", "with", "range"):
-                nodes.append(self._block(word, rest, line))
+            if word in _BLOCKS:
+                nodes.append(self._block(_BLOCKS[word], rest, line))
             elif word in ("define", "block", "template"):
                 nodes.extend(self._named(word, rest, line))
             else:
@@ -177,7 +179,7 @@ class _Parser:
         if word != "define":
             yield Call(name, _pipeline(argument) if argument else None, line)
 
-    def _block(self, kind: Literal["if", "with", "range"], head: str, line: int) -> Block:
+    def _block(self, kind: BlockKind, head: str, line: int) -> Block:
         body, end = self._nodes()
         otherwise: tuple[Node, ...] = ()
         if end.startswith("else"):
@@ -266,10 +268,8 @@ class _Tokens:
             raise TemplateSyntaxError(f"unexpected '{token['punct']}'")
         if token["variable"]:
             return Variable(token["variable"], _fields(token["variable_fields"]))
-        if token["fields"]:
-            return Dot(_fields(token["fields"]))
-        if token["dot"]:
-            return Dot(())
+        if token["fields"] or token["dot"]:
+            return Dot(_fields(token["fields"] or ""))
         if token["string"]:
             return Constant(token["string"][1:-1])
         if token["word"] and token["word"] not in ("true", "false", "nil"):

@@ -14,8 +14,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-import jsonschema
-
 Schema = Mapping[str, Any]
 Problem = Literal["unknown", "type", "required", "value"]
 
@@ -99,6 +97,8 @@ class KubernetesSchema:
             body: the object.
             schema: the ``openAPIV3Schema`` of its version.
         """
+        import jsonschema  # noqa: PLC0415 - most charts have no custom objects, and importing it takes a while
+
         properties = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, **schema.get("properties", {})}
         properties["metadata"] = {"$ref": _REF + _OBJECT_META}
         found = list(self._walk({**schema, "properties": properties, "type": "object"}, body, ""))

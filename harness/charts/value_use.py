@@ -83,9 +83,9 @@ class _Value:
 
 @dataclass(frozen=True)
 class _Dict:
-    """A ``dict`` made in a template."""
+    """A ``dict`` made in a template; a key that is computed is ``None``."""
 
-    items: tuple[tuple[str, _Thing], ...]
+    items: tuple[tuple[str | None, _Thing], ...]
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,12 @@ _OTHER = _Other()
 
 
 def _either(things: Sequence[_Thing]) -> _Thing:
-    kept = tuple(dict.fromkeys(thing for thing in things if not isinstance(thing, _Other)))
+    flat = (one for thing in things for one in (thing.things if isinstance(thing, _Either) else (thing,)))
+    kept = tuple(dict.fromkeys(one for one in flat if not isinstance(one, _Other)))
     return kept[0] if len(kept) == 1 else _Either(kept) if kept else _OTHER
 
 
-def _field(thing: _Thing, name: str) -> _Thing:
+def _field(thing: _Thing, name: str) -> _Thing:  # noqa: PLR0911 - one per kind of thing
     if isinstance(thing, _Root):
         if name == "Values":
             return _Value(thing.prefix, top=True)
@@ -127,7 +128,7 @@ def _field(thing: _Thing, name: str) -> _Thing:
     if isinstance(thing, _Value):
         return _Value((GLOBAL,)) if thing.top and name == GLOBAL else _Value((*thing.path, name))
     if isinstance(thing, _Dict):
-        return dict(thing.items).get(name, _OTHER)
+        return _either([value for key, value in thing.items if key in (name, None)])
     if isinstance(thing, _Either):
         return _either([_field(one, name) for one in thing.things])
     return _OTHER
@@ -252,20 +253,30 @@ class _Walk:
         thing = self._pipeline(node.pipeline, inner)
         inner.asking = False
         if node.kind == "range":
-            self._consume(thing, inner, optional=True)
+            inner.dot = self._element(thing, inner)
             for name in node.pipeline.variables:
                 inner.variables[name] = _OTHER
-            inner.dot = _OTHER
+            if node.pipeline.variables:
+                inner.variables[node.pipeline.variables[-1]] = inner.dot
         else:
             self._ask(thing, inner)
             if node.kind == "with":
                 inner.dot = thing
         self._nodes(node.body, inner)
-        self._nodes(node.otherwise, frame.inside(frame.dot))
-        # A variable set inside a body may have been one of outside.
-        for name, old in frame.variables.items():
-            if (new := inner.variables.get(name, old)) != old and name not in node.pipeline.variables:
-                frame.variables[name] = _either([old, new])
+        other = frame.inside(frame.dot)
+        self._nodes(node.otherwise, other)
+        # What a body gave to a variable of outside may be what it holds from here on.
+        for name in frame.variables.keys() - set(node.pipeline.variables):
+            frame.variables[name] = _either([one.variables[name] for one in (frame, inner, other)])
+
+    def _element(self, thing: _Thing, frame: _Frame) -> _Thing:
+        """Return what ``range`` goes through; of values that is the whole of them."""
+        if isinstance(thing, _Dict):
+            return _either([value for _, value in thing.items])
+        if isinstance(thing, _Either):
+            return _either([self._element(one, frame) for one in thing.things])
+        self._consume(thing, frame, optional=True)
+        return _OTHER
 
     # --- expressions
 
@@ -305,7 +316,7 @@ class _Walk:
             thing = _field(thing, name)
         return thing
 
-    def _function(self, name: str, operands: Sequence[Operand], piped: _Thing | None, frame: _Frame) -> _Thing:
+    def _function(self, name: str, operands: Sequence[Operand], piped: _Thing | None, frame: _Frame) -> _Thing:  # noqa: PLR0911 - one per kind of function
         asking = frame.asking
         frame.asking = asking or name in _ASKING or name in _FORGIVING
         things = [self._operand(operand, frame) for operand in operands]
@@ -317,9 +328,7 @@ class _Walk:
         if name in ("index", "get", "dig"):
             return self._chosen(name, things, frame)
         if name == "dict":
-            keys = things[0::2]
-            pairs = zip(keys, things[1::2], strict=False)
-            return _Dict(tuple((key.text, thing) for key, thing in pairs if isinstance(key, _Text)))
+            return self._made(things, frame)
         if name == "hasKey" and len(things) > 1 and isinstance(things[1], _Text):
             self._ask(_field(things[0], things[1].text), frame)
             return _OTHER
@@ -332,6 +341,13 @@ class _Walk:
         for thing in things:
             self._consume(thing, frame)
         return _OTHER
+
+    def _made(self, things: Sequence[_Thing], frame: _Frame) -> _Thing:
+        """Return what ``dict "a" X "b" Y`` makes."""
+        for key in things[0::2]:
+            self._consume(key, frame)
+        pairs = zip(things[0::2], things[1::2], strict=False)
+        return _Dict(tuple((key.text if isinstance(key, _Text) else None, thing) for key, thing in pairs))
 
     def _included(self, name: str, things: Sequence[_Thing], frame: _Frame) -> _Thing:
         target, argument = things[0], things[1] if len(things) > 1 else _OTHER

@@ -86,17 +86,13 @@ _PREVIEW = re.compile(r"(?:^|/)v\d+(alpha|beta)\d+$")
 
 def check(chart: Chart, renders: Sequence[Render], context: Context) -> list[Finding]:
     """Report what some version of the matrix does not serve, and what is on its way out."""
-    found = []
-    for render in renders:
-        for one in render.objects:
-            for version in render.kubernetes:
-                if finding := _judge(chart, one, context, version):
-                    found.append((finding, render.values, version))
-    return [_seen(finding, values, version) for finding, values, version in found]
-
-
-def _seen(finding: Finding, values: str, version: str) -> Finding:
-    return replace(finding, values=(values,), kubernetes=(version,))
+    return [
+        replace(finding, values=(render.values,), kubernetes=(version,))
+        for render in renders
+        for one in render.objects
+        for version in render.kubernetes
+        if (finding := _judge(chart, one, context, version))
+    ]
 
 
 def _judge(chart: Chart, one: RenderedObject, context: Context, version: str) -> Finding | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from harness.charts.chart import VALUES_SCHEMA, Chart
+from harness.charts.chart import DEFAULT, VALUES_SCHEMA, Chart
 from harness.charts.checks.context import Context
 from harness.charts.finding import Finding
 from harness.charts.render import Render
@@ -18,8 +18,12 @@ def check(chart: Chart, renders: Sequence[Render], context: Context) -> list[Fin
     """Report why Helm could not render, with the values set it was."""
     del context
     found = []
+    rendered = any(render.problem is None for render in renders)
     for render in renders:
         if (problem := render.problem) is None:
+            continue
+        # A chart may want to be told something that has no default: then it says so itself, and the other sets tell it.
+        if render.values == DEFAULT and rendered and problem.message.startswith("execution error at"):
             continue
         refused = "specifications of the schema" in problem.message
         # Helm names files as CHART/templates/x.yaml, values files by the path it was given.

@@ -30,8 +30,7 @@ def check(chart: Chart, renders: Sequence[Render], context: Context) -> list[Fin
                 key = (id(one.body), version)
                 if key not in known:
                     known[key] = tuple(_violations(one, context.schemas[version], customs))
-                for violation in known[key]:
-                    found.append(_finding(chart, one, violation, render, version))
+                found += [_finding(chart, one, violation, render, version) for violation in known[key]]
         found += _unknown_kinds(chart, render, context, customs)
     return found
 

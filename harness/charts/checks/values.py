@@ -48,7 +48,7 @@ def _unused(chart: Chart, reads: Sequence[Read]) -> Iterator[Finding]:
     for key, subchart in chart.subcharts.items():
         given = chart.values.get(key)
         if isinstance(given, Mapping):
-            known = {**subchart.values, **{inner: None for inner in subchart.subcharts}, GLOBAL: None}
+            known = {**subchart.values, **dict.fromkeys(subchart.subcharts), GLOBAL: None}
             for path, _ in _unread({k: v for k, v in given.items() if k not in known}, (key,), is_used, whole):
                 name = ".".join(path)
                 message = f"value '{name}' is neither declared nor read by subchart '{subchart.name}'"
