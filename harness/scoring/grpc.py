@@ -122,7 +122,7 @@ def predict_grpc(
     Args:
         address: host and port, e.g. ``127.0.0.1:9500``.
         payload: what is asked.
-        metadata: what goes with the call; a gateway finds the model by ``{"seldon": <name>, "namespace": <namespace>}``.
+        metadata: what goes with the call; a gateway finds the model by ``{"seldon": NAME, "namespace": NAMESPACE}``.
         timeout_s: seconds from connecting to the answer.
         service: whose Predict it is: ``Seldon`` is that of a deployment, ``Model`` that of one component.
         secrets: values masked in messages.

@@ -17,6 +17,9 @@ from harness.scoring.seldon import SeldonMessage, SeldonPaths, SeldonPayload, fe
 TUTORIAL = {"data": {"names": ["a", "b"], "tensor": {"shape": [2, 2], "values": [0, 0, 1, 1]}}}
 
 
+NO_SIZES: Any = [1.0]
+
+
 class ArrayLike:
     """Stands for a NumPy array: all that is used of one is ``tolist``."""
 
@@ -100,7 +103,7 @@ def test_message_in_its_json_form(message: SeldonMessage, body: Any) -> None:
         pytest.param(
             lambda: SeldonMessage.tensor([1], shape=[-1, -1]), "expected a list of sizes", id="negative sizes"
         ),
-        pytest.param(lambda: SeldonMessage.tensor([1], shape=[1.0])  # type: ignore[list-item], "expected a list of sizes", id="a size of 1.0"),
+        pytest.param(lambda: SeldonMessage.tensor([1], shape=NO_SIZES), "expected a list of sizes", id="a size of 1.0"),
         pytest.param(
             lambda: SeldonMessage.tensor([[1, 2]], names=["a"]),
             r"\$\.data\.names: 1 names for 2 columns",
