@@ -40,6 +40,11 @@ class DockerHub:
         """See :attr:`OutsideService.stands_for`."""
         return f"the tag check of hub.docker.com: nginx, asking the cluster's own registry {self.registry}"
 
+    @property
+    def probe_path(self) -> str:
+        """See :attr:`OutsideService.probe_path`; the registry may start later than the world, so nginx itself."""
+        return "/"
+
     def server_block(self) -> str:
         """See :meth:`OutsideService.server_block`."""
         return f"""\

@@ -18,6 +18,8 @@ HTTPS_PORT = 443
 _HEAD = f"""\
 # error_log and access_log go to the container's log, which the evidence of a failed run quotes.
 error_log /dev/stderr warn;
+# All there is in the container is root's, the repositories and the socket to git included.
+user root;
 pid /run/nginx.pid;
 worker_processes 1;
 events {{ worker_connections 256; }}

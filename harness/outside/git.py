@@ -65,6 +65,11 @@ class GitHosting:
         """See :attr:`OutsideService.stands_for`."""
         return f"git hosting on {self.host}: git http-backend over bare repositories, without accounts"
 
+    @property
+    def probe_path(self) -> str:
+        """See :attr:`OutsideService.probe_path`."""
+        return "/any/any/info/refs"
+
     def server_block(self) -> str:
         """See :meth:`OutsideService.server_block`."""
         return _BLOCK

@@ -62,7 +62,8 @@ class ContainerFiles:
                 )
             except (docker.errors.APIError, requests.RequestException) as error:
                 raise OutsideError(attempted, seen=str(error)) from error
-        stdout, stderr = ((part or b"").decode("utf-8", errors="replace") for part in ended.output)
+        parts: tuple[bytes | None, bytes | None] = ended.output  # type: ignore[assignment] # what `demux` makes of it
+        stdout, stderr = ((part or b"").decode("utf-8", errors="replace") for part in parts)
         if ended.exit_code != 0:
             raise OutsideError(attempted, seen=f"exit code {ended.exit_code}\n{stderr or stdout}")
         return stdout

@@ -1,8 +1,8 @@
 """A wheelhouse for pods that install packages at every start.
 
 Its wheels are fetched once, when its image is built, from whatever index pip uses there, the real one as a rule. Pods
-then install from it and ask nobody else, so that a stage takes as long on the tenth run as on the first, with or without
-the Internet. Without a wheelhouse pods ask the real index, as everybody's do.
+then install from it and ask nobody else, so that a stage takes as long on the tenth run as on the first, with or
+without the Internet. Without a wheelhouse pods ask the real index, as everybody's do.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ class Wheelhouse:
         """See :attr:`OutsideService.stands_for`."""
         return "the package index of pods: nginx, a directory of wheels fetched from the real index beforehand"
 
+    @property
+    def probe_path(self) -> str:
+        """See :attr:`OutsideService.probe_path`."""
+        return "/"
+
     def server_block(self) -> str:
         """See :meth:`OutsideService.server_block`."""
         return _BLOCK
@@ -50,8 +55,8 @@ class Wheelhouse:
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": f"https://{self.name}/",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            # Compiling every module of pandas and scikit-learn takes longer than unpacking them; Python compiles the few
-            # that are imported when they are.
+            # Compiling every module of pandas and scikit-learn takes longer than unpacking them; Python compiles the
+            # few that are imported when they are.
             "PIP_NO_COMPILE": "1",
         }
 

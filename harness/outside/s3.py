@@ -61,6 +61,11 @@ class S3:
         """See :attr:`OutsideService.stands_for`."""
         return f"Amazon S3 in {self.region}: moto, objects kept in memory, signatures not checked"
 
+    @property
+    def probe_path(self) -> str:
+        """See :attr:`OutsideService.probe_path`."""
+        return "/"
+
     def server_block(self) -> str:
         """See :meth:`OutsideService.server_block`."""
         return _BLOCK

@@ -20,6 +20,10 @@ class OutsideService(Protocol):
     def stands_for(self) -> str:
         """One line for the report: what it stands in for, and what really serves it."""
 
+    @property
+    def probe_path(self) -> str:
+        """A path that nginx passes on to what really serves it: any answer from there means that it has started."""
+
     def server_block(self) -> str:
         """Return the directives inside nginx's ``server`` block, without ``listen`` and ``server_name``."""
 

@@ -135,7 +135,7 @@ class OutsideWorld:
                 container.start()
                 http, https, inside = _addresses(container, network)
                 world = cls(engine, name, tuple(services), ca, http, https, inside)
-                world._await_answers(container, attempted, timeout_s)  # noqa: SLF001 - its own
+                world._await_answers(container, attempted, timeout_s)
             except BaseException as error:
                 with suppress(docker.errors.NotFound):
                     container.remove(force=True, v=True)
@@ -178,7 +178,7 @@ class OutsideWorld:
     def _await_answers(self, container: Container, attempted: str, timeout_s: float) -> None:
         def look() -> str:
             """Return what is amiss, empty when nothing is."""
-            silent = [service.names[0] for service in self.services if not _answers(self.http_address, service.names[0])]
+            silent = [service.names[0] for service in self.services if not _answers(self.http_address, service)]
             if not silent:
                 return ""
             container.reload()
@@ -199,10 +199,11 @@ class OutsideWorld:
         )
 
 
-def _answers(address: str, name: str) -> bool:
+def _answers(address: str, service: OutsideService) -> bool:
     with suppress(requests.RequestException), requests.Session() as session:
         session.trust_env = False  # a proxy would look for this host's loopback interface on its own
-        answer = session.get(f"http://{address}/", headers={"Host": name}, timeout=_PROBE_TIMEOUT_S)
+        url, headers = f"http://{address}{service.probe_path}", {"Host": service.names[0]}
+        answer = session.get(url, headers=headers, timeout=_PROBE_TIMEOUT_S)
         return answer.status_code not in _STARTING
     return False
 
