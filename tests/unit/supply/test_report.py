@@ -108,7 +108,7 @@ class RecordingSupply:
     def get(self, name: str) -> Program | Image:
         """Note that."""
         self.asked.append(name)
-        return {"kind": self.kind, "node": self.node}[name]
+        return self.kind if name == "kind" else self.node
 
     def verify(self) -> list[tuple[Item, str]]:
         """Return one judgement."""

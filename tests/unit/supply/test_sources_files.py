@@ -21,7 +21,6 @@ from harness.supply.provenance import content_digest
 from harness.supply.recipe import Recipe, Recipes
 from harness.supply.sources.build import FilesBuildSource, ProgramBuildSource
 from harness.supply.sources.files import FilesCacheSource, FilesDownloadSource, GivenFilesSource
-from tests.unit.supply.conftest import PINS
 
 CHART = 'kind = "chart"\nversion = "tool"\nneeds = ["crds", "node"]\n'
 PUBLISHED = {
@@ -41,7 +40,7 @@ def cache(tmp_path: Path) -> Cache:
 @pytest.fixture
 def published_pins() -> Pins:
     """Return pins under which the gateway's chart is published, the same file for every processor."""
-    return Pins({**PINS, "download": {"gateway": PUBLISHED}})
+    return Pins({"download": {"gateway": PUBLISHED}})
 
 
 @pytest.fixture
