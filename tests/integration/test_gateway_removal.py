@@ -1,0 +1,37 @@
+"""What installing and uninstalling the gateway leaves in a cluster: nothing."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from harness.assembly import Assembly
+from harness.deploy.kubectl import KubectlDeployer
+from harness.site import Site
+from tests.integration.test_gateway import installed
+
+KINDS = (
+    "crds,clusterroles,clusterrolebindings,namespaces,ingressclasses,apiservices,"
+    "validatingwebhookconfigurations,mutatingwebhookconfigurations,validatingadmissionpolicies"
+)
+
+
+def cluster_wide(kubectl: KubectlDeployer) -> set[str]:
+    """Return the names of everything that belongs to no namespace and might be left behind."""
+    return set(kubectl.run("get", KINDS, "--output=name").check().stdout.split())
+
+
+def test_uninstalling_leaves_nothing_that_belongs_to_the_cluster(
+    seatrial: Assembly, site: Site, kubectl: KubectlDeployer
+) -> None:
+    """No definition, role, webhook or class is there that was not there before, and the namespace is empty."""
+    seatrial.load_balancer.ensure(site.handle)
+    with site.fixed_namespace("ambassador") as namespace:
+        before = cluster_wide(kubectl)
+        with closing(site.helm()) as helm:
+            installed(seatrial, site, helm)
+            assert "customresourcedefinition.apiextensions.k8s.io/httproutes.gateway.networking.k8s.io" in (
+                cluster_wide(kubectl) - before
+            )
+        assert cluster_wide(kubectl) == before
+        left = kubectl.run("-n", namespace, "get", "all,secrets,roles,rolebindings", "--output=name").check()
+        assert left.stdout.split() == []
