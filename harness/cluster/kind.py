@@ -8,8 +8,8 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -33,8 +33,8 @@ from harness.cluster.containers import (
 from harness.cluster.node_logs import known_causes
 from harness.cluster.provider import ClusterHandle, ClusterSpec
 from harness.cluster.readiness import is_healthy, server_version, wait_until_usable
-from harness.cluster.record import LABEL_HOST, LABEL_RECORD, ClusterRecord, RecordStore, host_identity
-from harness.cluster.sweep import remove_recorded, sweep
+from harness.cluster.record import LABEL_HOST, LABEL_RECORD, ClusterRecord, RecordStore, host_identity, kept_name
+from harness.cluster.sweep import is_outdated, remove_recorded, sweep
 from harness.commands import kind as kind_argv
 from harness.engine.engine import Engine
 from harness.errors import ClusterError, ClusterNotReadyError, CommandError, SeatrialError, WaitTimeoutError
@@ -56,7 +56,6 @@ _USUAL_S = 25.0
 _USUAL_PER_MORE_NODE_S = 7.0
 # Exporting the logs of a few nodes takes seconds; a node that hangs must not hold up the removal.
 _LOGS_TIMEOUT_S = 60.0
-_RECIPE_CHARS = 8
 # Waiting for another run, look this often whether this one was interrupted.
 _LOOK_UP_S = 0.5
 
@@ -87,6 +86,7 @@ class _Plan:
     nodes: int
     document: str
     recipe: str
+    declaration: str
 
 
 class KindProvider:
@@ -153,7 +153,7 @@ class KindProvider:
         if not self._settings.keep:
             return f"seatrial-{self._run.run_id}{suffix}"
         with closing(self._engine.client()) as client:
-            return f"seatrial-{self._plan(client, '', spec).recipe[:_RECIPE_CHARS]}{suffix}"
+            return f"{kept_name(self._plan(client, '', spec).recipe)}{suffix}"
 
     def create(self, name: str, spec: ClusterSpec) -> ClusterHandle:
         """See :meth:`ClusterProvider.create`.
@@ -276,9 +276,12 @@ class KindProvider:
             kept=self._settings.keep,
             users=(self._run.labels()[LABEL_OWNER],),
             state="creating",
+            declaration=plan.declaration,
             kubeconfig=str(self._store.directory_of(plan.name) / "kubeconfig"),
             created_at=int(time.time()),
         )
+        if self._settings.keep and not self._settings.name:
+            self._remove_outdated(client, record)
         # The record comes first: whatever appears from here on is found by the next run if this one is killed.
         self._store.save(record)
         usual_s = _USUAL_S + _USUAL_PER_MORE_NODE_S * (plan.nodes - 1)
@@ -294,6 +297,16 @@ class KindProvider:
             raise
         self._store.save(record)
         return self._handle(record)
+
+    def _remove_outdated(self, client: docker.DockerClient, made: ClusterRecord) -> None:
+        """Remove what was kept in the place of the cluster that is `made` now, since no run would find it again."""
+        why = "what is declared so is made from another node image or kind version now"
+        for name in [name for name in self._store.names() if is_outdated(self._store.load(name), made)]:
+            # A living run that holds the lock is at work on it.
+            with suppress(Timeout), self._store.lock(name).acquire(timeout=0):
+                if is_outdated(self._store.load(name), made):  # nobody has joined it since
+                    with self._progress.step(f"remove kept cluster '{name}': {why}"):
+                        remove_recorded(client, self._store, name)
 
     def _run_actions(self, client: docker.DockerClient, plan: _Plan, record: ClusterRecord) -> ClusterRecord:
         """Network, then nodes and registry side by side, then what joins them, then ready."""
@@ -418,7 +431,8 @@ class KindProvider:
         images = {image: self._image(client, image).id for image in kind_config.node_images(document)}
         identity = {"config": document, "images": images, "kind": self._version()}
         recipe = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        return _Plan(name, kind_config.count_nodes(document), document, recipe)
+        declaration = hashlib.sha256(json.dumps(asdict(spec), sort_keys=True).encode()).hexdigest()
+        return _Plan(name, kind_config.count_nodes(document), document, recipe, declaration)
 
     def _image(self, client: docker.DockerClient, reference: str) -> Image:
         try:

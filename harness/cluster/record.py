@@ -21,6 +21,13 @@ LABEL_RECORD = f"{LABEL_PREFIX}/record"
 
 State = Literal["creating", "ready"]
 
+_RECIPE_CHARS = 8
+
+
+def kept_name(recipe: str) -> str:
+    """Return how the name of a kept cluster of this recipe begins whose user chose none."""
+    return f"seatrial-{recipe[:_RECIPE_CHARS]}"
+
 
 def host_identity() -> str:
     """Return ``HOSTNAME/BOOT/PIDS``: a pid means something only to those who share all three."""
@@ -66,6 +73,7 @@ class ClusterRecord:
         nodes: node names.
         kubernetes: the server's version.
         created_at: seconds since the epoch.
+        declaration: digest of what was declared, whatever it was made from.
     """
 
     name: str
@@ -81,6 +89,7 @@ class ClusterRecord:
     nodes: tuple[str, ...] = ()
     kubernetes: str = ""
     created_at: int = 0
+    declaration: str = ""
 
     def living_users(self) -> tuple[str, ...]:
         """The users that have not ended, as far as can be told."""

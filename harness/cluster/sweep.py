@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 from filelock import Timeout
 
 from harness.cluster.containers import labelled_clusters, node_containers, orphans, remove_cluster
-from harness.cluster.record import LABEL_HOST, LABEL_RECORD, ClusterRecord, RecordStore, host_identity, owner_has_ended
+from harness.cluster.record import (
+    LABEL_HOST,
+    LABEL_RECORD,
+    ClusterRecord,
+    RecordStore,
+    host_identity,
+    kept_name,
+    owner_has_ended,
+)
 from harness.naming import LABEL_OWNER
 
 if TYPE_CHECKING:
@@ -63,6 +71,22 @@ def is_abandoned(labels: Mapping[str, str], record: ClusterRecord | None, *, her
     if record is not None:
         return not record.kept and all(owner_has_ended(user, record.host, here=here) for user in record.users)
     return owner_has_ended(labels.get(LABEL_OWNER, ""), labels.get(LABEL_HOST, ""), here=here)
+
+
+def is_outdated(record: ClusterRecord | None, made: ClusterRecord) -> bool:
+    """Whether a cluster was kept under the name of its recipe and `made`, declared as it was, has another recipe now.
+
+    Clusters that bear a name the user chose stay, and those that living runs use.
+    """
+    return (
+        record is not None
+        and record.kept
+        and record.docker_host == made.docker_host
+        and record.declaration == made.declaration
+        and record.recipe != made.recipe
+        and record.name.startswith(kept_name(record.recipe))
+        and not record.living_users()
+    )
 
 
 def _remove_if(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cluster.record import ClusterRecord, RecordStore, host_identity, owner_has_ended
-from harness.cluster.sweep import is_abandoned
+from harness.cluster.sweep import is_abandoned, is_outdated
 from harness.naming import LABEL_OWNER, Run
 
 HERE = "box/boot/1"
@@ -146,3 +146,39 @@ def test_without_a_record_the_labels_decide() -> None:
     assert is_abandoned(labels, None, here=HERE)
     assert not is_abandoned({**labels, LABEL_OWNER: alive()}, None, here=HERE)
     assert not is_abandoned({}, None, here=HERE)
+
+
+OLD, NEW = "0" * 64, "1" * 64
+
+
+def kept(**changes: object) -> ClusterRecord:
+    """A cluster kept under the name of its recipe, which is the old one."""
+    return record(**{"name": "seatrial-00000000", "kept": True, "recipe": OLD, "declaration": "one node", **changes})
+
+
+def test_a_kept_cluster_goes_when_its_declaration_is_made_from_something_else() -> None:
+    """Its name is its recipe's: no run would ever find it again."""
+    assert is_outdated(kept(), kept(name="seatrial-11111111", recipe=NEW))
+    assert is_outdated(kept(name="seatrial-00000000-b", users=(DEAD,)), kept(name="seatrial-11111111", recipe=NEW))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"declaration": "three nodes"}, id="declared otherwise"),
+        pytest.param({"declaration": ""}, id="kept before declarations were written down"),
+        pytest.param({"recipe": NEW}, id="made from the same"),
+        pytest.param({"name": "mine"}, id="named by the user"),
+        pytest.param({"docker_host": "unix:///other.sock"}, id="in another engine"),
+        pytest.param({"kept": False}, id="not kept: the sweep judges it"),
+        pytest.param({"users": (alive(),)}, id="in use"),
+    ],
+)
+def test_what_is_kept_for_somebody_stays(changes: dict[str, object]) -> None:
+    """Only what nobody can use any more goes."""
+    assert not is_outdated(kept(**changes), kept(name="seatrial-11111111", recipe=NEW))
+
+
+def test_no_record_is_not_outdated() -> None:
+    """Another run may have removed it in the meantime."""
+    assert not is_outdated(None, kept(recipe=NEW))
