@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -218,15 +219,16 @@ class Cache:
         name = provenance.name
         with cache_errors(f"store {name} {key} in the cache '{self.root}'", self.root):
             staging = Path(tempfile.mkdtemp(prefix="store-", dir=made.parent))
-            target = staging / name
+            file = _file_name(name)
+            target = staging / file
             made.rename(target)
             if mode is not None:
                 target.chmod(mode)
             for path in [target, *target.rglob("*")]:
                 _sync(path)
-            self._write_record(staging, Record(provenance, name, *size_and_mtime(target)))
+            self._write_record(staging, Record(provenance, file, *size_and_mtime(target)))
             self._publish(name, key, staging)
-        return self.directory(name, key) / name
+        return self.directory(name, key) / file
 
     def put_record(self, key: str, provenance: Provenance, *, size_bytes: int) -> None:
         """Record the provenance of an artifact that lives elsewhere: an image, in the engine."""
@@ -323,3 +325,8 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _file_name(artifact: str) -> str:
+    """``kubectl-1.21`` -> ``kubectl``: what is called by another name may take itself for another program."""
+    return re.sub(r"-\d+\.\d+$", "", artifact)

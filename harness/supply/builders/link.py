@@ -11,11 +11,7 @@ from harness.supply.recipe import Recipe
 
 
 class LinkBuilder:
-    """Builds recipes of kind ``link``.
-
-    ``[link]`` names the ``program``, which the recipe also needs, and the name it is called by where that is not the
-    recipe's own: ``as = "kubectl"``.
-    """
+    """Builds recipes of kind ``link``; ``[link]`` names the ``program``, which the recipe also needs."""
 
     def describe(self, recipe: Recipe) -> str:
         """See :meth:`ProgramBuilder.describe`."""
@@ -24,7 +20,7 @@ class LinkBuilder:
     def build(self, build: Build) -> Path:
         """See :meth:`ProgramBuilder.build`."""
         source = build.programs[build.recipe.options["program"]].path
-        target = build.workdir / str(build.recipe.options.get("as", build.recipe.name))
+        target = build.workdir / build.recipe.name
         try:
             os.link(source, target)
         except OSError:  # a file system without hard links

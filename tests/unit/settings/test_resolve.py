@@ -67,7 +67,7 @@ def problems_of(settings_of: Resolve) -> Refuse:
 
 
 def test_defaults(settings_of: Resolve, home: Path, tmp_path: Path) -> None:
-    """With nothing said, a run makes a kind cluster of the newest Kubernetes and may fetch and build all it needs."""
+    """With nothing said, a run makes a kind cluster of the usual Kubernetes and may fetch and build all it needs."""
     settings = settings_of()
     cache = home / ".cache" / "seatrial"
     assert settings.supply.cache_dir == cache

@@ -39,7 +39,7 @@ def test_every_required_name_gets_an_image(recipe: Recipe) -> None:
     """Names that kubeadm prints are kept to the letter; companions get the entry point their manifests count on."""
     images = preloads(recipe, REQUIRED)
     assert [image.name for image in images[: len(REQUIRED)]] == list(REQUIRED)
-    assert images[0] == Preload(REQUIRED[0], "kubernetes-image", None)
+    assert images[0] == Preload(REQUIRED[0], "kubernetes-image-1.34", None)
     assert images[4] == Preload(REQUIRED[4], "node-programs-image", ("/usr/local/bin/coredns",))
 
 
@@ -120,10 +120,10 @@ def test_context_is_the_same_whatever_modes_and_times_files_have(tmp_path: Path)
     (recipe_dir / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
     (recipe_dir / "files" / "a").write_text("a", encoding="utf-8")
     program.write_bytes(b"x")
-    write_context(tmp_path / "one.tar", recipe_dir, {"kubernetes": program})
+    write_context(tmp_path / "one.tar", [recipe_dir], {"kubernetes": program})
     (recipe_dir / "files" / "a").chmod(0o777)
     program.touch()
-    write_context(tmp_path / "two.tar", recipe_dir, {"kubernetes": program})
+    write_context(tmp_path / "two.tar", [recipe_dir], {"kubernetes": program})
     assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
     with tarfile.open(tmp_path / "one.tar") as archive:
         assert {member.name: oct(member.mode) for member in archive} == {

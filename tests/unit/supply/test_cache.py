@@ -56,6 +56,14 @@ def test_stored_program_is_found_and_runs(cache: Cache, put: Callable[..., Progr
     assert found.provenance.how == "by hand"
 
 
+def test_a_version_in_an_artifacts_name_is_not_in_its_files(cache: Cache, put: Callable[..., Program]) -> None:
+    """A program that looks at the name it is called by finds the one it knows; its folder tells the versions apart."""
+    stored = put("kubectl-1.21")
+    found = cache.find("kubectl-1.21", KEY)
+    assert found is not None
+    assert found.path == stored.path == cache.root / "artifacts" / "kubectl-1.21" / KEY / "kubectl"
+
+
 def test_nothing_is_found_under_another_key(cache: Cache, put: Callable[..., Program]) -> None:
     """Another recipe's artifact does not answer."""
     put()

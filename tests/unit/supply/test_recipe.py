@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from harness.errors import SupplyError
-from harness.supply.pins import Pins
-from harness.supply.recipe import RECIPES, Recipes
+from harness.settings.values import known_kubernetes_versions
+from harness.supply.pins import Pins, minor
+from harness.supply.recipe import RECIPES, Recipes, files_by_name
 
 GO = 'kind = "go"\nversion = "tool"\nusual_s = 30\nwhat = "a tool"\n\n[go]\npackage = "example.org/tool"\n'
 
@@ -117,8 +118,13 @@ def test_closure_lists_what_is_needed_first(write_recipe: Callable[..., Path], r
         ('kind = "go"\nversion = "nobody"\n', "nobody"),
         ('kind = "link"\nversion = "tool"\nneeds = ["bad"]\n', "bad -> bad"),
         ('kind = "link"\nversion = "tool"\nneeds = ["absent"]\n', "absent"),
+        ('extends = "tool"\n', "its name says otherwise"),
+        ('extends = "b"\n', "its name says otherwise"),
     ],
-    ids=["no-toml", "unknown-kind", "no-version", "unknown-key", "unknown-pin", "needs-itself", "needs-the-absent"],
+    ids=[
+        *("no-toml", "unknown-kind", "no-version", "unknown-key", "unknown-pin", "needs-itself", "needs-the-absent"),
+        *("extends-another-name", "extends-a-part-of-its-name"),
+    ],
 )
 def test_malformed_recipe_is_refused(
     toml: str, complaint: str, write_recipe: Callable[..., Path], recipes: Callable[[], Recipes]
@@ -127,6 +133,61 @@ def test_malformed_recipe_is_refused(
     write_recipe("bad", toml)
     with pytest.raises(SupplyError, match=re.escape(complaint)):
         recipes().get("bad")
+
+
+def _write_common(recipes: Path, toml: str, files: dict[str, str]) -> None:
+    for name, text in {"common.toml": toml, **files}.items():
+        (recipes / "tool").mkdir(parents=True, exist_ok=True)
+        (recipes / "tool" / name).write_text(text, encoding="utf-8")
+
+
+def test_siblings_share_tables_and_files(
+    write_recipe: Callable[..., Path], recipes: Callable[[], Recipes], tmp_path: Path
+) -> None:
+    """A recipe that extends a folder has its tables and files; what it says itself is added, or wins."""
+    common = 'kind = "go"\nversion = "tool"\nneeds = ["kit-{variant}"]\n[go]\npackage = "."\nldflags = ["-a"]\n'
+    _write_common(tmp_path / "recipes", common, {"main.go": "common", "doc.go": "common"})
+    write_recipe("kit-2", GO)
+    own = write_recipe("tool-2", 'extends = "tool"\nusual_s = 7\n[go]\nldflags = ["-b"]\n', {"main.go": "own"})
+    recipe = recipes().get("tool-2")
+    assert recipe.options == {"package": ".", "ldflags": ["-a", "-b"]}
+    assert (recipe.needs, recipe.usual_s) == (("kit-2",), 7)
+    assert recipe.directories == (tmp_path / "recipes" / "tool", own)
+    assert files_by_name(recipe.directories) == {
+        "doc.go": tmp_path / "recipes" / "tool" / "doc.go",
+        "main.go": own / "main.go",
+    }
+    assert recipes().names() == ["kit-2", "tool-2"], "a folder that is only shared is no artifact"
+
+
+def test_where_a_file_lies_does_not_change_the_digest(
+    write_recipe: Callable[..., Path], recipes: Callable[[], Recipes], tmp_path: Path
+) -> None:
+    """Moving what siblings share into a common folder rebuilds nothing; changing it rebuilds each of them."""
+    write_recipe("tool-2", GO, {"go.mod": "module", "main.go": "package main"})
+    before = _digest(recipes, "tool-2")
+    (tmp_path / "recipes" / "tool-2" / "main.go").unlink()
+    write_recipe("tool-2", 'extends = "tool"\n')
+    _write_common(tmp_path / "recipes", GO, {"main.go": "package main"})
+    assert _digest(recipes, "tool-2") == before
+    _write_common(tmp_path / "recipes", GO, {"main.go": "package other"})
+    assert _digest(recipes, "tool-2") != before
+
+
+def test_every_kubernetes_version_is_whole() -> None:
+    """A version that can be asked for has its pin, its recipes and a kubectl at most one minor version away."""
+    pins = Pins.load()
+    usual = minor(SHIPPED.get("kubectl").version)
+    names = set(SHIPPED.names())
+    versions = known_kubernetes_versions()
+    assert set(versions) >= {"1.21", "1.33", "1.34", "1.35"}
+    for version in versions:
+        assert {f"kubernetes-{version}", f"kubernetes-image-{version}", f"node-{version}"} <= names
+        assert minor(SHIPPED.get(f"node-{version}").version) == minor(version)
+        assert pins.published_image(f"node-{version}") is not None
+        kubectl = f"kubectl-{version}"
+        spoken = minor(SHIPPED.get(kubectl).version) if kubectl in names else usual
+        assert abs(spoken[1] - minor(version)[1]) <= 1
 
 
 def test_unknown_artifact_names_the_known_ones(
@@ -158,7 +219,7 @@ def _required(go_mod: str) -> dict[str, str]:
     [
         ("kind", "sigs.k8s.io/kind", "kind"),
         ("helm", "helm.sh/helm/v3", "helm"),
-        ("kubernetes", "k8s.io/kubernetes", "kubernetes-1.34"),
+        *((name, "k8s.io/kubernetes", name) for name in SHIPPED.names() if re.fullmatch(r"kubernetes-1\.\d+", name)),
         ("node-programs", "go.etcd.io/etcd/server/v3", "etcd"),
         ("node-programs", "github.com/coredns/coredns", "coredns"),
         ("metallb-controller", "go.universe.tf/metallb", "metallb"),
