@@ -265,7 +265,9 @@ class Store:
         if news.items is not None:
             self._objects[news.resource] = {_key(item): item for item in news.items}
         elif news.event is not None:
-            known = self._objects[news.resource] or {}
+            known = self._objects[news.resource]
+            if known is None:
+                raise ValueError(f"an event of {news.resource} came before their list")
             known.pop(_key(news.event["object"]), None)
             if news.event["type"] != "DELETED":
                 known[_key(news.event["object"])] = news.event["object"]
@@ -464,11 +466,15 @@ class Controller:
     def run(self) -> None:
         """Follow everything and write routes; never returns."""
         for resource in RESOURCES:
-            follower = Follower(self._rest, resource, self._news.put, time.sleep)
+            follower = Follower(self._rest, resource, self.tell, time.sleep)
             threading.Thread(target=follower.run, name=resource.name, daemon=True).start()
         is_done = True
         while True:
             is_done = self.turn(_TURN_S if is_done else _PAUSE_S, owed=not is_done)
+
+    def tell(self, news: News) -> None:
+        """Take what a follower has to say, from any thread."""
+        self._news.put(news)
 
     def turn(self, wait_s: float, *, owed: bool) -> bool:
         """Wait for news, take all there are, and write if there were any or something is still owed.
