@@ -277,7 +277,8 @@ class Refusal:
 
 # The shapes of kubectl 1.34's messages, each seen on a real cluster (see tests/unit/commands/test_kubectl.py).
 _SERVER_ERROR = re.compile(r"^Error from server(?: \((?P<reason>\w+)\))?: (?P<rest>.*)", re.DOTALL)
-_INVALID = re.compile(r'^(?:The )?(?P<kind>[A-Z]\w+)[\w.]* "(?P<name>[^"]+)" is invalid: (?P<rest>.*)', re.DOTALL)
+# Webhooks that refuse an object do not always know its name.
+_INVALID = re.compile(r'^(?:The )?(?P<kind>[A-Z]\w+)[\w.]* "(?P<name>[^"]*)" is invalid: (?P<rest>.*)', re.DOTALL)
 _CREATING = re.compile(r"^error: failed to \w+ \w+: ")
 _UNMAPPED = re.compile(r'resource mapping not found for name: "(?P<name>[^"]*)".*no matches for kind "(?P<kind>\w+)"')
 _UNKNOWN_FIELD = re.compile(r'(?:unknown|duplicate) field "(?P<field>[^"]+)"')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -271,16 +272,20 @@ class SeldonDeployer(ClusterDeployer):
         refusal = next(iter(kubectl.parse_refusals(outcome.stderr)), kubectl.Refusal(outcome.stderr.strip()))
         facts = {"kind": refusal.kind, "name": refusal.name, "field": refusal.field, "reason": refusal.reason}
         told = refusal.message
-        if refusal.reason == "NoMatch" or "no matches for kind" in told:
+        # kubectl remembers kinds for a while: of one that was there before only the server knows that it is gone.
+        if refusal.reason == "NoMatch" or "could not find the requested resource" in told:
             hint = "install Seldon Core first: its chart defines the kind"
             return SeldonOperatorError(attempted, seen=told, hint=hint, **facts)
         if "failed calling webhook" in told:
             problem = operator_problem(self._api)
             seen = f"{told}\n{problem}" if problem else told
             return SeldonOperatorError(attempted, seen=seen, hint="see the operator's pod and its log", **facts)
-        _, denied, said = told.partition("denied the request: ")
-        hint = "correct the SeldonDeployment" if denied else _HINTS.get(refusal.reason, "correct the document")
-        return SeldonRefusedError(attempted, description=said.strip() or told, seen=told, hint=hint, **facts)
+        # A webhook's refusal comes under its name, unless it says Invalid: then it looks like the server's own.
+        said = re.sub(
+            r'^.*?(denied the request: |SeldonDeployment.{0,3}"[^"]*" is invalid: )', "", told, flags=re.DOTALL
+        )
+        hint = _HINTS.get(refusal.reason, "correct the SeldonDeployment")
+        return SeldonRefusedError(attempted, description=said.strip(), seen=told, hint=hint, **facts)
 
 
 _HINTS = {

@@ -30,13 +30,14 @@ VALUES: Mapping[str, Any] = {
     "ambassador": {"enabled": True, "version": "v1"},
 }
 
-# No graph at all: the definition of the kind takes it, the operator's webhook does not.
+# No graph at all: the definition of the kind takes it, the operator's webhook does not, and says so.
 _REFUSED_BY_WEBHOOK: Mapping[str, Any] = {
     "apiVersion": API_VERSION,
     "kind": KIND,
     "metadata": {"name": "seatrial-asks-the-webhook"},
     "spec": {"predictors": []},
 }
+_REFUSAL = "Graph contains no predictors"
 # Nothing tells when API servers and node proxies know of a webhook; asking takes kubectl about 0.1 s.
 _ASK_INTERVAL_S = 0.1
 
@@ -171,7 +172,7 @@ class SeldonCoreInstaller:
 
 
 def _has_answered(outcome: Outcome) -> bool:
-    return "denied the request" in outcome.stderr
+    return _REFUSAL in outcome.stderr
 
 
 def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
