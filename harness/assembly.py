@@ -36,6 +36,7 @@ from harness.errors import EngineError, ImageError
 from harness.evidence.directory import RunDirectory
 from harness.evidence.model import Phase
 from harness.evidence.progress import RecordedProgress
+from harness.evidence.prune import prune
 from harness.evidence.recorder import Recorder
 from harness.evidence.session import EvidenceSession, chosen_settings
 from harness.evidence.transport import RecordedTransport
@@ -531,9 +532,12 @@ class Assembly:
     def _begin_evidence(self) -> EvidenceSession:
         settings = self.settings.evidence
         self.recorder.settings(chosen_settings(self.settings))
+        directory = RunDirectory.of_run(settings.directory, self.run).create()
+        if not self.run.worker:
+            prune(settings.directory, keep=settings.kept_runs)
         return EvidenceSession(
             self.recorder,
-            RunDirectory.of_run(settings.directory, self.run).create(),
+            directory,
             runner=SubprocessRunner(),
             diagnose=lambda handle: self.provider.diagnose(handle),
             collect_logs=lambda handle, directory: self.provider.collect_logs(handle, directory),

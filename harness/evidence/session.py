@@ -13,6 +13,7 @@ from harness.deploy.release import Release
 from harness.evidence.collect import cluster_collectors, collect
 from harness.evidence.directory import RunDirectory
 from harness.evidence.model import ChosenSetting, Failure
+from harness.evidence.prune import prune
 from harness.evidence.recorder import Recorder
 from harness.evidence.summary import summary_lines
 from harness.evidence.write_json import merge, write_json
@@ -230,7 +231,9 @@ def finish_workers(recorder: Recorder, settings: Settings) -> list[str]:
     if not directory.path.is_dir():
         return []
     recorder.settings(chosen_settings(settings))
-    return finish(recorder, directory.create())
+    directory.create()
+    prune(settings.evidence.directory, keep=settings.evidence.kept_runs)
+    return finish(recorder, directory)
 
 
 def chosen_settings(settings: Settings) -> dict[str, ChosenSetting]:

@@ -128,10 +128,12 @@ class EvidenceSettings:
 
     Args:
         directory: parent of the runs' directories.
+        kept_runs: for how many runs evidence is kept.
         log_tail_lines: container log lines kept per container.
     """
 
     directory: Path
+    kept_runs: int
     log_tail_lines: int
 
 

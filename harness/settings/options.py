@@ -386,6 +386,14 @@ OPTIONS: tuple[Option, ...] = (
         default="seatrial-evidence",
     ),
     Option(
+        "evidence-runs",
+        "evidence",
+        "evidence.kept_runs",
+        Count(),
+        "for how many runs evidence is kept, the current one included",
+        default="20",
+    ),
+    Option(
         "evidence-log-lines",
         "evidence",
         "evidence.log_tail_lines",
