@@ -84,7 +84,7 @@ def routes_of(prefix: str, routes: Objects) -> list[Object]:
         for route in routes.values()
         for rule in route["spec"].get("rules", ())
         for match in rule.get("matches", ())
-        if match.get("path", {}).get("value", "").rstrip("/") == wanted
+        if "path" in match and match["path"]["value"].rstrip("/") == wanted
     ]
 
 
@@ -159,7 +159,7 @@ def _wait_for_envoys(api: client.ApiClient, namespace: str, prefix: str, deadlin
         late = [
             f"{pod}: HTTP {status} {text.strip()}"
             for pod, (status, sent, text) in said.items()
-            if _is_own(status, sent)
+            if is_own_answer(status, sent)
         ]
         return late if pods else ["no Envoy is ready"]
 
@@ -174,7 +174,7 @@ def _wait_for_envoys(api: client.ApiClient, namespace: str, prefix: str, deadlin
     )
 
 
-def _is_own(status: int, headers: Sequence[str]) -> bool:
+def is_own_answer(status: int, headers: Sequence[str]) -> bool:
     """Whether an answer is Envoy's own "not yet" rather than something from behind it."""
     return status in _NOT_YET and _FROM_UPSTREAM not in headers
 

@@ -265,6 +265,16 @@ class TestChart:
         made = ChartBuilder().build(build("gateway", toml, self.FILES))
         assert (made / "templates/crds/crds/example.org_models.yaml").read_text(encoding="utf-8") == CRD
 
+    def test_definitions_may_be_kept(self, build: Callable[..., Build], tmp_path: Path) -> None:
+        """Helm leaves what bears its policy: each definition of a file does, under the chart's condition."""
+        crd = "kind: CustomResourceDefinition\nmetadata:\n  annotations:\n    a: b\n"
+        (tmp_path / "made-crds" / "example.org_models.yaml").write_text(f"---\n{crd}---\n{crd}", encoding="utf-8")
+        toml = CHART.replace('crds-when = ".Values.crd.create"', 'crds-keep-when = ".Values.crds.keep"')
+        made = ChartBuilder().build(build("gateway", toml, self.FILES))
+        text = (made / "templates/crds/crds/example.org_models.yaml").read_text(encoding="utf-8")
+        policy = "{{- if .Values.crds.keep }}\n    helm.sh/resource-policy: keep\n{{- end }}\n"
+        assert text == f"---\n{crd}---\n{crd}".replace("    a: b\n", f"{policy}    a: b\n")
+
     def test_braces_of_a_definition_are_no_template(self, build: Callable[..., Build], tmp_path: Path) -> None:
         """A description that speaks of templates renders to itself."""
         (tmp_path / "made-crds" / "example.org_models.yaml").write_text("about: say {{ .name }}\n", encoding="utf-8")
