@@ -6,13 +6,13 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from harness.charts import declaration, yaml_text
-from harness.charts.declaration import Declaration
+from harness.charts.declaration import Case, Declaration
 from harness.charts.semver import Version
 from harness.errors import ChartError
 
@@ -414,23 +414,39 @@ def _sets(files: Files, path: Path, name: str, declared: Declaration) -> tuple[V
     ci = sorted(
         file for file in files if PurePosixPath(file).parent == PurePosixPath("ci") and file.endswith((".yaml", ".yml"))
     )
+    bodies: dict[str, dict[str, Any]] = {}
     for file in (*ci, *(file for case in declared.cases for file in case.values)):
         content = files.get(os.path.normpath(file))
         outside = path / file
         if content is None and not outside.is_file():
             raise _malformed(str(path / declaration.FILE), 0, f"there is no values file '{file}'", "values")
         text = _text(content if content is not None else outside.read_bytes())
-        _mapping(text, str(outside), "values")
+        bodies[file] = _mapping(text, str(outside), "values")
+
+    def one(set_name: str, names: Sequence[str], case: Case) -> ValuesSet:
+        release = case.release or name
+        if path.is_dir():
+            return ValuesSet(set_name, tuple(path / file for file in names), case.set, release, case.namespace)
+        # Helm cannot read a values file inside an archive.
+        inline: dict[str, Any] = {}
+        for values in (*(bodies[file] for file in names), case.set):
+            inline = _merged(inline, values)
+        return ValuesSet(set_name, (), inline, release, case.namespace)
+
     return (
         ValuesSet(DEFAULT, release=name),
-        *(ValuesSet(file, (path / file,), release=name) for file in ci),
-        *(
-            ValuesSet(
-                case.name, tuple(path / file for file in case.values), case.set, case.release or name, case.namespace
-            )
-            for case in declared.cases
-        ),
+        *(one(file, (file,), Case(file)) for file in ci),
+        *(one(case.name, case.values, case) for case in declared.cases),
     )
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two values files merged as Helm merges them: mappings key by key, anything else as a whole."""
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
 
 
 def _is_binary(content: bytes) -> bool:
