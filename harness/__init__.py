@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from harness.deploy.kubectl import Contexts, KubectlDeployer
     from harness.deploy.manifests import Manifest, ManifestDeployer
     from harness.deploy.release import Release, ResourceRef
+    from harness.deploy.seldon import Predictor, SeldonDeployer, SeldonDeployment
+    from harness.deploy.seldon_core import SeldonCore, SeldonCoreInstaller
     from harness.engine.engine import Engine
     from harness.errors import (
         AccessError,
@@ -48,6 +50,9 @@ if TYPE_CHECKING:
         RolloutError,
         ScoreMismatch,
         SeatrialError,
+        SeldonError,
+        SeldonOperatorError,
+        SeldonRefusedError,
         SettingsError,
         SupplyError,
         WaitTimeoutError,
@@ -109,6 +114,7 @@ __all__ = [
     "PayloadShape",
     "PlainPayload",
     "PortMapping",
+    "Predictor",
     "Program",
     "ProgramNotFoundError",
     "Provenance",
@@ -127,6 +133,13 @@ __all__ = [
     "ScoreResponse",
     "SeatrialError",
     "SeatrialKindCluster",
+    "SeldonCore",
+    "SeldonCoreInstaller",
+    "SeldonDeployer",
+    "SeldonDeployment",
+    "SeldonError",
+    "SeldonOperatorError",
+    "SeldonRefusedError",
     "Settings",
     "SettingsError",
     "Site",
@@ -149,6 +162,8 @@ _HOMES = {
     "harness.deploy.helm": ("HelmDeployer",),
     "harness.deploy.kubectl": ("Contexts", "KubectlDeployer"),
     "harness.deploy.manifests": ("Manifest", "ManifestDeployer"),
+    "harness.deploy.seldon": ("Predictor", "SeldonDeployer", "SeldonDeployment"),
+    "harness.deploy.seldon_core": ("SeldonCore", "SeldonCoreInstaller"),
     "harness.engine.engine": ("Engine",),
     "harness.errors": (
         "AccessError",
@@ -178,6 +193,9 @@ _HOMES = {
         "RolloutError",
         "ScoreMismatch",
         "SeatrialError",
+        "SeldonError",
+        "SeldonOperatorError",
+        "SeldonRefusedError",
         "SettingsError",
         "SupplyError",
         "WaitTimeoutError",
