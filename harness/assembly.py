@@ -10,7 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -52,6 +52,7 @@ from harness.progress import LiveProgress, Progress
 from harness.scoring.readiness import wait_until_answers
 from harness.scoring.request import ScoreRequest
 from harness.scoring.response import ScoreResponse
+from harness.scoring.traffic import TrafficProbe, traffic
 from harness.scoring.transport import RequestsTransport
 from harness.settings.model import Settings
 from harness.supply.artifact import Chart
@@ -303,6 +304,21 @@ class Assembly:
         with self.recorder.step(f"{request.method} {request.url}", phase="scoring"):
             timeout_s = limits.ready_timeout_s if ready_timeout_s is None else ready_timeout_s
             return wait_until_answers(self.transport, request, timeout_s=timeout_s)
+
+    @contextmanager
+    def traffic(self, request: ScoreRequest, **options: Any) -> Iterator[TrafficProbe]:
+        """Send `request` at a steady rate while the block runs; what it showed lands in the evidence, with a picture.
+
+        Args:
+            request: what is asked each time.
+            options: what :func:`harness.scoring.traffic.traffic` takes besides.
+        """
+        self.recorder.keep_secret(*request.secrets, *request.endpoint.secrets)
+        # Made first: a run that cannot write its evidence says so before the block rather than after it.
+        evidence = self.evidence
+        with ExitStack() as stack, traffic(request, **options) as probe:
+            stack.callback(lambda: evidence.traffic(probe.verdict) if probe.has_ended else None)
+            yield probe
 
     # -- what stays between runs
 

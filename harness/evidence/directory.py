@@ -72,6 +72,18 @@ class RunDirectory:
         """Directory for what is collected when `test` fails in its phase `when`, made when asked for."""
         return _made(self.path / "failures" / dns_label(test, when))
 
+    def of_traffic(self, name: str) -> Path:
+        """A file of its own for the picture of traffic called `name`; its directory is made when asked for."""
+        parent = _made(self.path / "traffic")
+        worker = (self.worker,) if self.worker else ()
+        number = 1
+        while True:
+            path = parent / f"{dns_label(name, *worker, str(number))}.svg"
+            with contextlib.suppress(FileExistsError):
+                path.touch(exist_ok=False)
+                return path
+            number += 1
+
     def of_release(self, name: str) -> Path:
         """A directory of its own for what is collected about a failed release before it is taken back."""
         parent = _made(self.path / "withdrawn")

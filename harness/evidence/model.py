@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from harness.supply.artifact import Provenance
 
@@ -63,6 +63,19 @@ class Exchange:
 
 
 @dataclass(frozen=True)
+class TrafficRecord:
+    """What traffic to a service showed.
+
+    Args:
+        figures: what :meth:`harness.scoring.verdict.Verdict.to_json` returns.
+        picture: the picture of it, relative to the run's directory; empty when it could not be drawn.
+    """
+
+    figures: Mapping[str, Any]
+    picture: str = ""
+
+
+@dataclass(frozen=True)
 class Failure:
     """A test that failed, with what was collected about it.
 
@@ -105,7 +118,8 @@ class Evidence:
         versions: what took part -> its version.
         artifacts: where each program and image came from.
         steps: what was done, in the order it began.
-        exchanges: the scoring requests, in the order they were sent.
+        exchanges: the scoring requests, in the order they were sent; those of traffic are not among them.
+        traffic: what each stretch of traffic showed, in the order they ended.
         failures: the tests that failed.
         notes: sentences for the reader, e.g. about what could not be collected.
     """
@@ -119,10 +133,11 @@ class Evidence:
     artifacts: tuple[Provenance, ...] = ()
     steps: tuple[Step, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
+    traffic: tuple[TrafficRecord, ...] = ()
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing of Seatrial took part in the run."""
-        return not (self.steps or self.exchanges or self.failures or self.notes or self.artifacts)
+        return not (self.steps or self.exchanges or self.traffic or self.failures or self.notes or self.artifacts)

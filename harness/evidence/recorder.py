@@ -8,9 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from harness.errors import tail
-from harness.evidence.model import ChosenSetting, Evidence, Exchange, Failure, Phase, Step, StepOutcome
+from harness.evidence.model import ChosenSetting, Evidence, Exchange, Failure, Phase, Step, StepOutcome, TrafficRecord
 from harness.naming import Run
 from harness.process.outcome import Outcome
 from harness.process.redact import redact
@@ -52,6 +53,7 @@ class Recorder:
         self._artifacts: dict[str, Provenance] = {}
         self._steps: list[Step] = []
         self._exchanges: list[Exchange] = []
+        self._traffic: list[TrafficRecord] = []
         self._failures: list[Failure] = []
         self._notes: list[str] = []
 
@@ -109,6 +111,11 @@ class Recorder:
         with self._lock:
             self._exchanges.append(exchange)
 
+    def traffic(self, record: TrafficRecord) -> None:
+        """Record what traffic to a service showed."""
+        with self._lock:
+            self._traffic.append(record)
+
     def artifact(self, provenance: Provenance) -> None:
         """Record where a program or an image came from; told again, the last word counts."""
         with self._lock:
@@ -159,6 +166,7 @@ class Recorder:
                 artifacts=tuple(self._artifacts[name] for name in sorted(self._artifacts)),
                 steps=tuple(sorted(self._steps, key=lambda step: step.number)),
                 exchanges=tuple(self._exchanges),
+                traffic=tuple(self._traffic),
                 failures=tuple(self._failures),
                 notes=tuple(self._notes),
             )
@@ -174,6 +182,7 @@ class Recorder:
                 replace(one, name=mask(one.name), argv=mask(one.argv), seen=mask(one.seen)) for one in evidence.steps
             ),
             exchanges=tuple(replace(one, curl=mask(one.curl), seen=mask(one.seen)) for one in evidence.exchanges),
+            traffic=tuple(replace(one, figures=_each_text(one.figures, mask)) for one in evidence.traffic),
             failures=tuple(replace(one, message=mask(one.message)) for one in evidence.failures),
             notes=tuple(mask(note) for note in evidence.notes),
         )
@@ -189,3 +198,12 @@ class Recorder:
     def _add_step(self, step: Step) -> None:
         with self._lock:
             self._steps.append(step)
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a JSON value with every text in it changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: _each_text(item, change) for key, item in value.items()}
+    return [_each_text(item, change) for item in value] if isinstance(value, list) else value

@@ -12,12 +12,14 @@ from harness.deploy.deployer import Witness
 from harness.deploy.release import Release
 from harness.evidence.collect import cluster_collectors, collect
 from harness.evidence.directory import RunDirectory
-from harness.evidence.model import ChosenSetting, Failure
+from harness.evidence.model import ChosenSetting, Failure, TrafficRecord
 from harness.evidence.prune import prune
 from harness.evidence.recorder import Recorder
 from harness.evidence.summary import summary_lines
+from harness.evidence.traffic_picture import draw
 from harness.evidence.write_json import merge, write_json
 from harness.process.runner import Runner
+from harness.scoring.verdict import Verdict
 from harness.settings.model import Settings
 from harness.settings.options import OPTIONS
 from harness.settings.resolve import shown_value
@@ -179,6 +181,17 @@ class EvidenceSession:
         if files:
             sections.append(("seatrial evidence", str(directory)))
         return sections
+
+    def traffic(self, verdict: Verdict) -> None:
+        """Record what traffic showed, with a picture of it; a picture that cannot be drawn is noted."""
+        picture = ""
+        try:
+            path = self._directory.of_traffic(verdict.name)
+            path.write_text(self._recorder.redact(draw(verdict)), encoding="utf-8")
+            picture = str(path.relative_to(self._directory.path))
+        except (OSError, ValueError, ArithmeticError) as error:
+            self._recorder.note(f"the traffic '{verdict.name}' could not be drawn: {error}")
+        self._recorder.traffic(TrafficRecord(verdict.to_json(), picture))
 
     def witness(self, handle: ClusterHandle) -> Witness:
         """Return what one deployer tells of its releases."""

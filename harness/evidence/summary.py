@@ -28,6 +28,12 @@ def summary_lines(evidence: Evidence, directory: Path) -> list[str]:
         lines.append(f"  {'tests':<8} {spoken_duration(elsewhere):>11}")
     if evidence.exchanges:
         lines.append(f"scoring requests: {len(evidence.exchanges)}, {_answered(evidence)} answered")
+    for traffic in evidence.traffic:
+        figures = traffic.figures
+        lines.append(
+            f"traffic: {figures['name']}: {figures['requests']} requests, {figures['failed']} failed, "
+            f"longest gap {figures['longest_gap_s']:.2f} s{f', {traffic.picture}' if traffic.picture else ''}"
+        )
     lines += _slowest(steps)
     lines += [f"note: {note}" for note in evidence.notes]
     lines.append(f"evidence: {directory}")

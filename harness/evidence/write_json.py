@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from harness.evidence.model import ChosenSetting, Evidence, Exchange, Failure, Step
+from harness.evidence.model import ChosenSetting, Evidence, Exchange, Failure, Step, TrafficRecord
 from harness.supply.artifact import Provenance
 
 # Raised when a reader of the old form could misread the new one; a new key alone does not count.
@@ -41,6 +41,7 @@ def from_document(document: object) -> Evidence:
             "artifacts": tuple(Provenance(**one) for one in facts["artifacts"]),
             "steps": tuple(Step(**one) for one in facts["steps"]),
             "exchanges": tuple(Exchange(**one) for one in facts["exchanges"]),
+            "traffic": tuple(TrafficRecord(**one) for one in facts.get("traffic", ())),
             "failures": tuple(Failure(**one | {"files": tuple(one["files"])}) for one in facts["failures"]),
             "notes": tuple(facts["notes"]),
         }
@@ -93,6 +94,7 @@ def _joined(whole: Evidence, part: Evidence) -> Evidence:
         artifacts=(*whole.artifacts, *(one for one in part.artifacts if one.name not in known)),
         steps=(*whole.steps, *moved),
         exchanges=(*whole.exchanges, *part.exchanges),
+        traffic=(*whole.traffic, *part.traffic),
         failures=(*whole.failures, *part.failures),
         notes=(*whole.notes, *(note for note in part.notes if note not in whole.notes)),
     )

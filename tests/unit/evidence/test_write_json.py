@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.evidence.model import ChosenSetting, Evidence, Exchange, Failure, Step
+from harness.evidence.model import ChosenSetting, Evidence, Exchange, Failure, Step, TrafficRecord
 from harness.evidence.write_json import from_document, merge, to_document, write_json
+from harness.scoring.verdict import Verdict
 from harness.supply.artifact import Provenance
 
 KIND = Provenance("kind", "v0.32.0", "build", "sigs.k8s.io/kind", "sha256:1", "r1", 1.0, "built from its Go module")
@@ -23,6 +24,11 @@ WHOLE = Evidence(
     (KIND,),
     (Step(1, "create", "cluster", 101.0, 22.0, "passed"), Step(2, "kind", "cluster", 102.0, 20.0, "passed", 1, "kind")),
     (Exchange("curl http://größe", 125.0, 0.01, 200),),
+    (
+        TrafficRecord(
+            Verdict("upgrade", "curl http://h", 50.0, True, 125.0, 1.0, ()).to_json(), "traffic/upgrade-1.svg"
+        ),
+    ),
     (Failure("test_a", "call", "wrong", ("failures/a/pods.txt",)),),
     ("a note",),
 )
@@ -35,10 +41,11 @@ def test_file_can_be_read_back(tmp_path: Path) -> None:
 
 
 def test_keys_are_those_that_are_documented() -> None:
-    """docs/evidence.md names every key of the document, of a step and of an exchange."""
+    """docs/evidence.md names every key of the document, of a step, an exchange, traffic and a failure."""
     text = (Path(__file__).parents[3] / "docs" / "evidence.md").read_text(encoding="utf-8")
     document = to_document(WHOLE)
-    parts = [document, document["steps"][0], document["exchanges"][0], document["failures"][0]]
+    parts = [document, *(document[name][0] for name in ("steps", "exchanges", "traffic", "failures"))]
+    parts.append(document["traffic"][0]["figures"])
     missing = {key for part in parts for key in part if f"`{key}`" not in text}
     assert missing == set()
 
@@ -72,6 +79,7 @@ def test_merge_joins_what_workers_wrote(tmp_path: Path) -> None:
     assert [(step.number, step.parent) for step in whole.steps] == [(1, None), (2, 1), (3, None), (4, 3)]
     assert whole.artifacts == (KIND,)
     assert len(whole.exchanges) == 2
+    assert len(whole.traffic) == 2
     assert len(whole.failures) == 2
     assert whole.notes == ("a note", "another")
     assert whole.versions == {"docker": "20.10.24", "helm": "v3"}

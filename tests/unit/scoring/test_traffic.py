@@ -124,6 +124,15 @@ def test_failures_are_kept_with_what_was_seen(server: Any) -> None:
     assert first.at_s <= last.at_s
 
 
+def test_error_status_is_a_failure_whatever_is_checked(server: Any) -> None:
+    """A check that looks at the body only does not let an error pass."""
+    server.status = 503
+    check = lambda answer: answer.assert_json({"score": [1, 2]})  # noqa: E731 - as tests write it
+    with traffic(score(server), check=check, rate_per_s=FAST, max_requests=5) as probe:
+        probe.at_least(5)
+    assert probe.verdict.failures == {"status 503": 5}
+
+
 def test_refused_connections() -> None:
     """A port where nobody listens refuses every request."""
     with socket.socket() as unused:
