@@ -110,6 +110,17 @@ class DeploySettings:
 
 
 @dataclass(frozen=True)
+class ChartSettings:
+    """Charts under regression.
+
+    Args:
+        changed_since: git ref to compare with; only tests of charts that changed are run.
+    """
+
+    changed_since: str | None
+
+
+@dataclass(frozen=True)
 class ScoringSettings:
     """Limits for scoring requests.
 
@@ -151,6 +162,7 @@ class Settings:
     cluster: ClusterSettings
     images: ImageSettings
     deploy: DeploySettings
+    charts: ChartSettings
     scoring: ScoringSettings
     evidence: EvidenceSettings
     origins: Mapping[str, str]

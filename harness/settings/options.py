@@ -32,7 +32,7 @@ from harness.settings.values import (
 if TYPE_CHECKING:
     import pytest
 
-Group = Literal["supply", "engine", "cluster", "images", "deploy", "scoring", "evidence"]
+Group = Literal["supply", "engine", "cluster", "images", "deploy", "charts", "scoring", "evidence"]
 
 GROUPS: Mapping[Group, str] = {
     "supply": "where programs and images come from",
@@ -40,6 +40,7 @@ GROUPS: Mapping[Group, str] = {
     "cluster": "the Kubernetes cluster",
     "images": "building images and getting them to the nodes",
     "deploy": "deployments",
+    "charts": "charts under regression",
     "scoring": "scoring requests",
     "evidence": "what a run leaves behind",
 }
@@ -360,6 +361,13 @@ OPTIONS: tuple[Option, ...] = (
         "limit for one helm call that waits",
         # Helm's own default for --timeout (v3.20).
         default="5m",
+    ),
+    Option(
+        "changed-since",
+        "charts",
+        "charts.changed_since",
+        Text("REF"),
+        "run only the tests of charts that changed since HEAD left this git ref, and tests that changed themselves",
     ),
     Option(
         "request-timeout",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import SettingsError
 from harness.settings.model import (
+    ChartSettings,
     ClusterSettings,
     DeploySettings,
     EngineSettings,
@@ -36,6 +37,7 @@ _SLICES: Mapping[str, Callable[..., Any]] = {
     "cluster": ClusterSettings,
     "images": ImageSettings,
     "deploy": DeploySettings,
+    "charts": ChartSettings,
     "scoring": ScoringSettings,
     "evidence": EvidenceSettings,
 }
