@@ -1,0 +1,3 @@
+module seatrial.dev/recipes/kubernetes-schema
+
+go 1.25.0
