@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         DownloadError,
         EndpointNotReadyError,
         EngineError,
+        ErrorBudgetExceeded,
         ImageBuildError,
         ImageError,
         ManifestError,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         SettingsError,
         SupplyError,
         WaitTimeoutError,
+        WeightMismatch,
     )
     from harness.images.container import ContainerSpec, ContainerStatus, RunningContainer, list_containers
     from harness.images.push import PushedImage, pull, push
@@ -64,9 +66,15 @@ if TYPE_CHECKING:
     from harness.process.command import Command
     from harness.process.outcome import Outcome
     from harness.process.runner import Runner
-    from harness.scoring.payloads import PayloadShape, PlainPayload
+    from harness.scoring.grpc import predict_grpc
+    from harness.scoring.payloads import FormBody, PayloadShape, PlainPayload
     from harness.scoring.request import ScoreRequest
     from harness.scoring.response import ScoreResponse
+    from harness.scoring.seldon import SeldonMessage, SeldonPaths, SeldonPayload, feedback_body
+    from harness.scoring.seldon_response import SeldonResponse
+    from harness.scoring.traffic import TrafficProbe, traffic
+    from harness.scoring.verdict import ErrorBudget, Verdict
+    from harness.scoring.weights import assert_weights, count_variants
     from harness.settings.model import Settings
     from harness.site import Site
     from harness.supply.artifact import Image, Program, Provenance
@@ -96,6 +104,9 @@ __all__ = [
     "EndpointNotReadyError",
     "Engine",
     "EngineError",
+    "ErrorBudget",
+    "ErrorBudgetExceeded",
+    "FormBody",
     "HelmDeployer",
     "Image",
     "ImageBuildError",
@@ -138,18 +149,30 @@ __all__ = [
     "SeldonDeployer",
     "SeldonDeployment",
     "SeldonError",
+    "SeldonMessage",
     "SeldonOperatorError",
+    "SeldonPaths",
+    "SeldonPayload",
     "SeldonRefusedError",
+    "SeldonResponse",
     "Settings",
     "SettingsError",
     "Site",
     "Supply",
     "SupplyError",
+    "TrafficProbe",
     "Values",
+    "Verdict",
     "WaitTimeoutError",
+    "WeightMismatch",
+    "assert_weights",
+    "count_variants",
+    "feedback_body",
     "list_containers",
+    "predict_grpc",
     "pull",
     "push",
+    "traffic",
 ]
 
 _HOMES = {
@@ -180,6 +203,7 @@ _HOMES = {
         "DownloadError",
         "EndpointNotReadyError",
         "EngineError",
+        "ErrorBudgetExceeded",
         "ImageBuildError",
         "ImageError",
         "ManifestError",
@@ -199,6 +223,7 @@ _HOMES = {
         "SettingsError",
         "SupplyError",
         "WaitTimeoutError",
+        "WeightMismatch",
     ),
     "harness.images.container": ("ContainerSpec", "ContainerStatus", "RunningContainer", "list_containers"),
     "harness.images.push": ("PushedImage", "pull", "push"),
@@ -207,9 +232,15 @@ _HOMES = {
     "harness.process.command": ("Command",),
     "harness.process.outcome": ("Outcome",),
     "harness.process.runner": ("Runner",),
-    "harness.scoring.payloads": ("PayloadShape", "PlainPayload"),
+    "harness.scoring.grpc": ("predict_grpc",),
+    "harness.scoring.payloads": ("FormBody", "PayloadShape", "PlainPayload"),
     "harness.scoring.request": ("ScoreRequest",),
     "harness.scoring.response": ("ScoreResponse",),
+    "harness.scoring.seldon": ("SeldonMessage", "SeldonPaths", "SeldonPayload", "feedback_body"),
+    "harness.scoring.seldon_response": ("SeldonResponse",),
+    "harness.scoring.traffic": ("TrafficProbe", "traffic"),
+    "harness.scoring.verdict": ("ErrorBudget", "Verdict"),
+    "harness.scoring.weights": ("assert_weights", "count_variants"),
     "harness.settings.model": ("Settings",),
     "harness.site": ("Site",),
     "harness.supply.artifact": ("Image", "Program", "Provenance"),
