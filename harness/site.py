@@ -16,7 +16,7 @@ from harness.access.port_forward import port_forward
 from harness.assembly import Assembly
 from harness.cluster.namespace import NamespaceFactory
 from harness.cluster.provider import ClusterHandle
-from harness.commands.helm import Dialect
+from harness.commands.helm import Dialect, Values
 from harness.deploy.deployer import Deployer, Witness
 from harness.deploy.helm import HelmDeployer
 from harness.deploy.kubectl import KubectlDeployer
@@ -25,6 +25,9 @@ from harness.deploy.release import ResourceRef
 from harness.deploy.rollout import problem_in, wait_for_load_balancer
 from harness.deploy.seldon import SeldonDeployer
 from harness.deploy.seldon_core import SeldonCoreInstaller
+from harness.gateway.contour import NAME as AMBASSADOR
+from harness.gateway.contour import Gateway, install_gateway
+from harness.gateway.programmed import wait_for_route
 from harness.images.reference import ImageRef
 
 D = TypeVar("D", bound=Deployer)
@@ -152,6 +155,29 @@ class Site:
             assembly.supply.chart("seldon-core-operator"),
             load_images=partial(assembly.load_chart_images, self.handle),
         )
+
+    def gateway(self, helm: HelmDeployer, *, values: Values | None = None) -> Gateway:
+        """Install the gateway with `helm`, whose closing takes it away again, and return it once it has an address.
+
+        The namespace ``ambassador`` has to be there: have it to oneself with :meth:`fixed_namespace`.
+        """
+        assembly = self._assembly
+        chart = assembly.supply.chart(AMBASSADOR)
+        versions = {name: assembly.supply.image(f"{name}-image").provenance.version for name in ("contour", "envoy")}
+        return install_gateway(
+            helm,
+            chart.path,
+            load_images=partial(assembly.load_chart_images, self.handle, chart),
+            reach=self.load_balancer,
+            versions=versions,
+            values=values or Values(),
+        )
+
+    def wait_for_route(self, prefix: str, *, timeout_s: float | None = None) -> ResourceRef:
+        """Return when every Envoy of the gateway follows `prefix`; see :func:`harness.gateway.programmed.wait_for_route`."""
+        limit_s = timeout_s or self._assembly.settings.deploy.rollout_timeout_s
+        with self._assembly.progress("access").step(f"see '{prefix}' routed by the gateway"):
+            return wait_for_route(self.handle, prefix, timeout_s=limit_s)
 
     def _witness(self) -> Witness:
         return self._assembly.evidence.witness(self.handle)

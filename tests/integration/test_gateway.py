@@ -11,14 +11,12 @@ import pytest
 from kubernetes import client as kube
 
 from harness.access.endpoint import Endpoint
-from harness.assembly import Assembly
 from harness.cluster.provider import ClusterHandle
 from harness.cluster.watching import watch_until
-from harness.deploy.helm import HelmDeployer
 from harness.deploy.kubectl import KubectlDeployer
 from harness.deploy.manifests import ManifestDeployer
 from harness.errors import AccessError
-from harness.gateway.contour import Gateway, install_gateway
+from harness.gateway.contour import Gateway
 from harness.gateway.controller import NOT_ROUTED
 from harness.gateway.programmed import wait_for_route
 from harness.images.reference import ImageRef
@@ -50,22 +48,10 @@ http.server.ThreadingHTTPServer(("", 5000), Handler).serve_forever()
 
 
 @pytest.fixture(scope="module")
-def gateway(seatrial: Assembly, site: Site) -> Iterator[Gateway]:
+def gateway(site: Site) -> Iterator[Gateway]:
     """The gateway, installed once for this module."""
     with site.fixed_namespace("ambassador"), closing(site.helm()) as helm:
-        yield installed(seatrial, site, helm)
-
-
-def installed(seatrial: Assembly, site: Site, helm: HelmDeployer) -> Gateway:
-    """Install the gateway from supply's chart."""
-    chart = seatrial.supply.chart("ambassador")
-    return install_gateway(
-        helm,
-        chart.path,
-        load_images=partial(seatrial.load_chart_images, site.handle, chart),
-        reach=site.load_balancer,
-        versions={"contour": chart.provenance.version},
-    )
+        yield site.gateway(helm)
 
 
 def mapping(namespace: str, deployment: str, service: str, weight: int | None = None, prefix: str = "") -> str:

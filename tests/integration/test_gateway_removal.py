@@ -7,7 +7,6 @@ from contextlib import closing
 from harness.assembly import Assembly
 from harness.deploy.kubectl import KubectlDeployer
 from harness.site import Site
-from tests.integration.test_gateway import installed
 
 KINDS = (
     "crds,clusterroles,clusterrolebindings,namespaces,ingressclasses,apiservices,"
@@ -28,7 +27,7 @@ def test_uninstalling_leaves_nothing_that_belongs_to_the_cluster(
     with site.fixed_namespace("ambassador") as namespace:
         before = cluster_wide(kubectl)
         with closing(site.helm()) as helm:
-            installed(seatrial, site, helm)
+            site.gateway(helm)
             assert "customresourcedefinition.apiextensions.k8s.io/httproutes.gateway.networking.k8s.io" in (
                 cluster_wide(kubectl) - before
             )
