@@ -174,7 +174,7 @@ class Site:
         )
 
     def wait_for_route(self, prefix: str, *, timeout_s: float | None = None) -> ResourceRef:
-        """Return when every Envoy of the gateway follows `prefix`; see :func:`harness.gateway.programmed.wait_for_route`."""
+        """Return when every Envoy of the gateway follows `prefix`; see :mod:`harness.gateway.programmed`."""
         limit_s = timeout_s or self._assembly.settings.deploy.rollout_timeout_s
         with self._assembly.progress("access").step(f"see '{prefix}' routed by the gateway"):
             return wait_for_route(self.handle, prefix, timeout_s=limit_s)
