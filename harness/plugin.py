@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,14 +32,19 @@ if TYPE_CHECKING:
     from harness.deploy.helm import HelmDeployer
     from harness.deploy.kubectl import KubectlDeployer
     from harness.deploy.manifests import ManifestDeployer
+    from harness.deploy.release import ResourceRef
+    from harness.deploy.seldon import SeldonDeployer
+    from harness.deploy.seldon_core import SeldonCore
     from harness.engine.engine import Engine
     from harness.evidence.recorder import Recorder
     from harness.evidence.session import EvidenceSession
+    from harness.gateway.contour import Gateway
     from harness.images.container import ContainerSpec, RunningContainer
     from harness.images.reference import ImageRef
     from harness.outside.registry import LocalRegistry
     from harness.process.runner import Runner
     from harness.scoring.response import ScoreResponse
+    from harness.scoring.traffic import TrafficProbe
     from harness.settings.model import Settings
     from harness.site import Site
     from harness.supply.resolver import Supply
@@ -360,6 +365,31 @@ def helm(site: Site) -> Iterator[HelmDeployer]:
         yield deployer
 
 
+# -- Seldon Core
+
+
+@pytest.fixture(scope="session")
+def seldon_core(site: Site) -> Iterator[SeldonCore]:
+    """Seldon Core's operator, in the cluster until the run ends."""
+    with site.installed_seldon_core() as core:
+        yield core
+
+
+@pytest.fixture(scope="session")
+def gateway(site: Site) -> Iterator[Gateway]:
+    """The gateway that models answer behind, in the cluster until the run ends: Ambassador or its stand-in."""
+    with site.installed_gateway() as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def seldon(site: Site, seldon_core: SeldonCore) -> Iterator[SeldonDeployer]:
+    """Deploys models through Seldon's operator; what a test leaves is deleted."""
+    del seldon_core  # it has to be there, no more
+    with closing(site.seldon()) as deployer:
+        yield deployer
+
+
 # -- reaching and scoring
 
 
@@ -376,7 +406,19 @@ def load_balancer(site: Site) -> Callable[..., Endpoint]:
     return site.load_balancer
 
 
+@pytest.fixture
+def wait_for_route(site: Site) -> Callable[..., ResourceRef]:
+    """Wait until the gateway sends a path where it belongs: ``wait_for_route("/seldon/demo/app/")``."""
+    return site.wait_for_route
+
+
 @pytest.fixture(scope="session")
 def score(seatrial: Assembly) -> Callable[..., ScoreResponse]:
     """Send a scoring request once the service answers: ``score(endpoint, {"X": [1, 2]}, path="/score")``."""
     return seatrial.score
+
+
+@pytest.fixture
+def traffic(seatrial: Assembly) -> Callable[..., AbstractContextManager[TrafficProbe]]:
+    """Send a request at a steady rate while a block runs: ``with traffic(request, check=..., rate_per_s=50) as probe``."""
+    return seatrial.traffic

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -24,7 +24,8 @@ from harness.deploy.manifests import ManifestDeployer
 from harness.deploy.release import ResourceRef
 from harness.deploy.rollout import problem_in, wait_for_load_balancer
 from harness.deploy.seldon import SeldonDeployer
-from harness.deploy.seldon_core import SeldonCoreInstaller
+from harness.deploy.seldon_core import NAMESPACE as SELDON_NAMESPACE
+from harness.deploy.seldon_core import SeldonCore, SeldonCoreInstaller
 from harness.gateway.contour import NAME as AMBASSADOR
 from harness.gateway.contour import Gateway, install_gateway
 from harness.gateway.programmed import wait_for_route
@@ -172,6 +173,23 @@ class Site:
             versions=versions,
             values=values or Values(),
         )
+
+    @contextmanager
+    def installed_gateway(self, *, values: Values | None = None) -> Iterator[Gateway]:
+        """Have the gateway in the cluster while the block runs; others who want one wait."""
+        with self.fixed_namespace(AMBASSADOR), closing(self.helm()) as helm:
+            gateway = self.gateway(helm, values=values)
+            self._assembly.recorder.version("gateway", str(gateway))
+            yield gateway
+
+    @contextmanager
+    def installed_seldon_core(self, *, values: Mapping[str, Any] | None = None) -> Iterator[SeldonCore]:
+        """Have Seldon's operator in the cluster while the block runs; others who want it wait."""
+        with self.fixed_namespace(SELDON_NAMESPACE), closing(self.helm()) as helm:
+            with self._assembly.progress("deploy").step("install Seldon Core"):
+                core = self.seldon_core(helm).install(values=values)
+            self._assembly.recorder.version("Seldon Core", str(core))
+            yield core
 
     def wait_for_route(self, prefix: str, *, timeout_s: float | None = None) -> ResourceRef:
         """Return when every Envoy of the gateway follows `prefix`; see :mod:`harness.gateway.programmed`."""

@@ -52,6 +52,11 @@ class Gateway:
     stand_in_for: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        """What the report says."""
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        return f"{versions} (stand-in for {self.stand_in_for})" if self.stand_in_for else versions
+
 
 def install_gateway(
     helm: Charts,
