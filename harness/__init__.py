@@ -77,13 +77,14 @@ if TYPE_CHECKING:
     from harness.scoring.weights import assert_weights, count_variants
     from harness.settings.model import Settings
     from harness.site import Site
-    from harness.supply.artifact import Image, Program, Provenance
+    from harness.supply.artifact import Chart, Files, Image, Program, Provenance
     from harness.supply.resolver import Supply
 
 __all__ = [
     "AccessError",
     "Assembly",
     "BuildError",
+    "Chart",
     "ChartError",
     "CleanupError",
     "ClusterError",
@@ -106,6 +107,7 @@ __all__ = [
     "EngineError",
     "ErrorBudget",
     "ErrorBudgetExceeded",
+    "Files",
     "FormBody",
     "HelmDeployer",
     "Image",
@@ -243,7 +245,7 @@ _HOMES = {
     "harness.scoring.weights": ("assert_weights", "count_variants"),
     "harness.settings.model": ("Settings",),
     "harness.site": ("Site",),
-    "harness.supply.artifact": ("Image", "Program", "Provenance"),
+    "harness.supply.artifact": ("Chart", "Files", "Image", "Program", "Provenance"),
     "harness.supply.resolver": ("Supply",),
 }
 
