@@ -14,7 +14,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from harness.access.endpoint import Endpoint
 from harness.access.port_forward import port_forward_port
@@ -32,7 +32,7 @@ from harness.engine.engine import Engine
 from harness.engine.find import find_engine
 from harness.engine.managed import ManagedEngine
 from harness.engine.sweep import sweep
-from harness.errors import EngineError, ImageError
+from harness.errors import EngineError, ImageError, OutsideError
 from harness.evidence.directory import RunDirectory
 from harness.evidence.model import Phase
 from harness.evidence.progress import RecordedProgress
@@ -47,6 +47,7 @@ from harness.images.push import PushedImage, image_in_engine, push
 from harness.images.reference import ImageRef
 from harness.naming import LABEL_OWNER, Run
 from harness.outside.registry import LocalRegistry
+from harness.outside.service import OutsideService
 from harness.process.runner import SubprocessRunner
 from harness.progress import LiveProgress, Progress
 from harness.scoring.readiness import wait_until_answers
@@ -59,9 +60,12 @@ from harness.supply.artifact import Chart
 from harness.supply.assembly import make_supply
 from harness.supply.builders.image import DockerfileBuilder
 from harness.supply.builders.node import NodeBuilder
-from harness.supply.builders.rootfs import RootfsBuilder
+from harness.supply.builders.rootfs import HOST_CA_BUNDLES, RootfsBuilder
 from harness.supply.inventory import Pruned
 from harness.supply.resolver import Supply
+
+if TYPE_CHECKING:
+    from harness.outside.world import OutsideWorld
 
 T = TypeVar("T")
 
@@ -273,6 +277,51 @@ class Assembly:
         """Run a container beside the tests while the block runs; see :func:`harness.images.container`."""
         with running_container(self.engine, spec, labels=self.run.labels()) as container:
             yield container
+
+    # -- what is outside a cluster
+
+    def outside_world(
+        self, handle: ClusterHandle, services: Sequence[OutsideService], *, image: str | None = None
+    ) -> OutsideWorld:
+        """Serve `services` under their public names to a kind cluster's pods, and to containers on its network.
+
+        It is there until the run ends; clusters of others, which have the Internet, need none.
+
+        Args:
+            handle: a cluster of ours.
+            services: what to serve.
+            image: the image to serve them from, the one of supply by default; see
+                :func:`harness.outside.package_index.write_wheelhouse_context` for one with packages in it.
+
+        Raises:
+            OutsideError: the cluster is not ours, or the world does not answer.
+        """
+        # Not above: what these import is heavy, and few runs need it.
+        from harness.outside.ca import PrivateCA  # noqa: PLC0415
+        from harness.outside.world import OutsideWorld  # noqa: PLC0415
+
+        name = f"{handle.name}-outside"
+        if handle.provider != "kind":
+            raise OutsideError(
+                f"start outside world '{name}'",
+                seen=f"cluster '{handle.name}' is not Seatrial's: its pods ask the Internet",
+                hint="let the deployment use the real services there",
+            )
+        public = next((path for path in HOST_CA_BUNDLES if path.is_file()), None)
+        with self.progress("deploy").step(f"start outside world '{name}'"):
+            world = OutsideWorld.start(
+                self.engine,
+                image=image or self.supply.image("outside").reference,
+                name=name,
+                network=handle.name,
+                services=services,
+                ca=PrivateCA(public),
+                labels=self.run.labels(),
+            )
+        self.cleanup.push(f"outside world '{name}'", world.remove)
+        for stand_in in world.stand_ins():
+            self.recorder.note(f"stand-in at {', '.join(stand_in.names)}: {stand_in.stands_for}")
+        return world
 
     # -- scoring
 

@@ -343,7 +343,7 @@ _STAGE_FAILED = re.compile(r"Stage (\S+) failed - (.*)")
 
 # Sentences that 2.1.3 prints instead of failing, and what they mean.
 _SENTENCES: tuple[tuple[str, Reason, str], ...] = (
-    (r"^cannot load authenticaion credentials from kubeconfig.*", "no kubeconfig", "set KUBECONFIG"),
+    (r"^cannot load authentica\w+ credentials from kubeconfig.*", "no kubeconfig", "set KUBECONFIG"),
     (r"^failed to connect to the Kubernetes API.*", "cluster unreachable", ""),
     (
         r"^Kubernetes API error returned .*: the server could not find the requested resource$",

@@ -279,7 +279,8 @@ API = "Kubernetes API error returned when called from {} within cli.cronjob: {}"
 
 SAID_INSTEAD_OF_FAILING = [
     (
-        "cannot load authenticaion credentials from kubeconfig file when calling cli.setup_namespace: Invalid "
+        "cannot load authentica"
+        "ion credentials from kubeconfig file when calling cli.setup_namespace: Invalid "
         "kube-config file. No configuration found.",
         0,
         "no kubeconfig",
