@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from harness.errors import PayloadError
 from harness.scoring.json_path import ROOT, child
@@ -89,8 +89,9 @@ class FormBody:
         object.__setattr__(self, "fields", texts)
 
     def encoded(self) -> bytes:
-        """Return the body. Blanks become ``%20`` as curl writes them; servers read ``+`` and ``%20`` alike."""
-        return "&".join(f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in self.fields.items()).encode()
+        """Return the body, byte for byte what curl (seen with 7.88) makes of the command that shows the request."""
+        fields = (f"{quote(name, safe='')}={quote_plus(text)}" for name, text in self.fields.items())
+        return "&".join(fields).encode()
 
 
 def to_json_value(value: Any, *, path: str = ROOT) -> JsonValue:

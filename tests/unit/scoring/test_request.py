@@ -10,6 +10,7 @@ import pytest
 
 from harness.access.endpoint import Endpoint
 from harness.errors import PayloadError
+from harness.scoring.payloads import FormBody
 from harness.scoring.request import ScoreRequest
 from harness.scoring.transport import RequestsTransport
 
@@ -37,6 +38,8 @@ CASES = [
     pytest.param({"method": "PUT", "payload": [1], "headers": {"X-Trace": "a b", "X-Empty": ""}}, id="headers"),
     pytest.param({"payload": {"naam": "één ☃"}}, id="other scripts"),
     pytest.param({"method": "HEAD"}, id="head"),
+    pytest.param({"payload": FormBody({"json": {"a": [1, 2]}, "é &=": "it's @x & y=z+1 100%~\n"})}, id="a form"),
+    pytest.param({"payload": FormBody({})}, id="a form without fields"),
 ]
 
 

@@ -243,7 +243,7 @@ def test_form_is_sent_as_curl_sends_it() -> None:
     """The image test's form: encoded like curl's, shown as the tutorial types it."""
     request = ScoreRequest(Endpoint("http://localhost:5000"), "/predict", FormBody({"json": TUTORIAL, "a b": "c&d=é"}))
     assert request.body is not None
-    assert request.body.startswith(b"json=%7B%22data%22%3A%20%7B%22names%22")
+    assert request.body.startswith(b"json=%7B%22data%22%3A+%7B%22names%22")
     assert request.body.endswith(b"&a%20b=c%26d%3D%C3%A9")
     assert request.all_headers() == {"Content-Type": "application/x-www-form-urlencoded"}
     assert request.as_curl() == (
