@@ -95,6 +95,30 @@ def supply(cache_dir: Path, recipe_dir: Path) -> Callable[..., Supply]:
 
 
 @needs_go
+def test_generated_files_and_tags_take_part(recipe_dir: Path, supply: Callable[..., Supply]) -> None:
+    """A recipe's generator runs before the build, finds the go that builds, and what it adds is compiled in."""
+    recipe_dir.joinpath("recipe.toml").write_text(
+        'kind = "go"\nversion = "tool"\nwhat = "a greeting"\nusual_s = 5\n\n'
+        '[go]\npackage = "."\ntags = ["loud"]\ngenerate = true\n',
+        encoding="utf-8",
+    )
+    main = HELLO.replace("package main\n", "package main\n\n//go:generate go run -C generator . ..\n", 1)
+    (recipe_dir / "main.go").write_text(main.replace('var version = "nowhere"\n', ""), encoding="utf-8")
+    generator = recipe_dir / "generator"
+    generator.mkdir()
+    (generator / "go.mod").write_text("module seatrial.dev/hello/generator\n\ngo 1.21\n", encoding="utf-8")
+    (generator / "main.go").write_text(
+        'package main\n\nimport "os"\n\nfunc main() {\n'
+        '\tsource := "//go:build loud\\n\\npackage main\\n\\nvar version = \\"a generator\\"\\n"\n'
+        '\terr := os.WriteFile(os.Args[1]+"/version.go", []byte(source), 0o644)\n'
+        "\tif err != nil {\n\t\tpanic(err)\n\t}\n}\n",
+        encoding="utf-8",
+    )
+    program = supply().program("hello")
+    assert "hello from a generator" in SubprocessRunner().run(Command((str(program.path),))).stderr
+
+
+@needs_go
 def test_program_is_built_once_and_then_cached(supply: Callable[..., Supply], cache_dir: Path) -> None:
     """A program is compiled with its version inside; the next run, offline, has it without building."""
     built = supply().program("hello")

@@ -140,3 +140,12 @@ def test_merge(base: dict[str, Any], extra: dict[str, Any], merged: dict[str, An
 def test_minor_version(text: str, version: tuple[int, int]) -> None:
     """Minor versions compare as numbers, however they are written."""
     assert minor_version(text) == version
+
+
+@pytest.mark.parametrize(
+    ("kubernetes", "told"), [("1.21", None), ("1.34", None), ("1.35", False), ("1.36", False)], ids=str
+)
+def test_newer_kubelets_are_told_to_run_on_cgroup_v1(kubernetes: str, told: bool | None) -> None:
+    """From 1.35 on a kubelet refuses cgroup v1 unless told otherwise; 1.21 does not know the field."""
+    patch = kubeadm(rendered(ClusterSpec(kubernetes)), "KubeletConfiguration")
+    assert patch.get("failCgroupV1") is told

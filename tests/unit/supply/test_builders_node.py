@@ -11,22 +11,30 @@ from typing import Any
 
 import pytest
 
+from harness.settings.values import known_kubernetes_versions
 from harness.supply.builders.archive import ImageArchive
 from harness.supply.builders.image import write_context
 from harness.supply.builders.node import Preload, node_values, preloads, sed_script
-from harness.supply.pins import Pins
+from harness.supply.pins import Pins, minor
 from harness.supply.recipe import Recipe, Recipes
 
-# What kubeadm v1.34.4 prints.
-REQUIRED = (
-    "registry.k8s.io/kube-apiserver:v1.34.4",
-    "registry.k8s.io/kube-controller-manager:v1.34.4",
-    "registry.k8s.io/kube-scheduler:v1.34.4",
-    "registry.k8s.io/kube-proxy:v1.34.4",
-    "registry.k8s.io/coredns/coredns:v1.12.1",
-    "registry.k8s.io/pause:3.10.1",
-    "registry.k8s.io/etcd:3.6.5-0",
-)
+_COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
+
+
+def _required(registry: str, version: str, *companions: str) -> tuple[str, ...]:
+    components = (f"{registry}/{name}:{version}" for name in _COMPONENTS)
+    return (*components, *(f"{registry}/{name}" for name in companions))
+
+
+# `kubeadm config images list` by Kubernetes version: as printed by v1.21.14 and v1.34.4; those of v1.33.13 and v1.35.4
+# follow cmd/kubeadm/app/constants/constants.go of those versions.
+PRINTED = {
+    "1.21": _required("k8s.gcr.io", "v1.21.14", "pause:3.4.1", "etcd:3.4.13-0", "coredns/coredns:v1.8.0"),
+    "1.33": _required("registry.k8s.io", "v1.33.13", "coredns/coredns:v1.12.0", "pause:3.10", "etcd:3.5.24-0"),
+    "1.34": _required("registry.k8s.io", "v1.34.4", "coredns/coredns:v1.12.1", "pause:3.10.1", "etcd:3.6.5-0"),
+    "1.35": _required("registry.k8s.io", "v1.35.4", "coredns/coredns:v1.13.1", "pause:3.10.1", "etcd:3.6.6-0"),
+}
+REQUIRED = PRINTED["1.34"]
 
 
 @pytest.fixture
@@ -41,6 +49,20 @@ def test_every_required_name_gets_an_image(recipe: Recipe) -> None:
     assert [image.name for image in images[: len(REQUIRED)]] == list(REQUIRED)
     assert images[0] == Preload(REQUIRED[0], "kubernetes-image-1.34", None)
     assert images[4] == Preload(REQUIRED[4], "node-programs-image", ("/usr/local/bin/coredns",))
+
+
+@pytest.mark.parametrize("version", known_kubernetes_versions())
+def test_every_version_has_what_its_kubeadm_asks_for(version: str) -> None:
+    """Each name kubeadm prints is there as printed; Kubernetes' own are of that version, pause is what it names."""
+    recipe = Recipes(Pins.load(), "amd64").get(f"node-{version}")
+    images = {image.name: image for image in preloads(recipe, PRINTED[version])}
+    assert list(images)[: len(PRINTED[version])] == list(PRINTED[version])
+    for name in PRINTED[version][: len(_COMPONENTS)]:
+        assert images[name].image == f"kubernetes-image-{version}"
+        assert name.endswith(f":{recipe.version}")
+    values = node_values(recipe, PRINTED[version])
+    assert values["PAUSE_IMAGE"] == next(name for name in PRINTED[version] if "/pause:" in name)
+    assert values["SYSTEMD_CGROUP"] == ("false" if minor(version) < (1, 24) else "true")
 
 
 def test_storage_and_balancer_are_preloaded_under_pinned_names(recipe: Recipe) -> None:
