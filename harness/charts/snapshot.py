@@ -6,6 +6,7 @@ Needs the extra ``seatrial[charts]``. ``--snapshot-update`` writes goldens; one 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ from harness.charts.render import Renderer
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
+
+
+# syrupy colours its differences character by character, which nobody can read in a log.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class RenderSnapshot(SingleFileSnapshotExtension):
@@ -53,12 +58,14 @@ class GoldenRenders:
             ChartError: it cannot be read or does not render.
             AssertionError: some differ; the message shows each difference.
         """
+        __tracebackhide__ = True
         loaded = Chart.load(Path(chart))
         differing = []
         for values, text in golden_texts(self._renderer, loaded, kubernetes).items():
             golden = self._snapshot(name=golden_name(values))
             if golden != text:
-                differing.append(f"values set '{values}':\n" + "\n".join(golden.get_assert_diff()))
+                difference = _COLOUR.sub("", "\n".join(golden.get_assert_diff()))
+                differing.append(f"values set '{values}':\n{difference}")
         if differing:
             # The chart's name first: pytest's summary shows one line.
             raise AssertionError(
