@@ -11,7 +11,7 @@ apis/machinelearning.seldon.io/v1, controllers/seldondeployment_controller.go).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -212,11 +212,13 @@ class _Wait:
 
 def _owned(items: Sequence[Body], uid: str) -> tuple[Body, ...]:
     return tuple(
-        item
-        for item in items
-        if "deletionTimestamp" not in item["metadata"]
-        and any(owner["uid"] == uid for owner in item["metadata"].get("ownerReferences", ()))
+        item for item in items if any(owner["uid"] == uid for owner in item["metadata"].get("ownerReferences", ()))
     )
+
+
+def _staying(items: Sequence[Body]) -> dict[str, Body]:
+    """Items by name, without those that are being deleted."""
+    return {item["metadata"]["name"]: item for item in items if "deletionTimestamp" not in item["metadata"]}
 
 
 def operator_problem(cluster: ClusterHandle | ApiClient) -> str | None:
@@ -247,12 +249,12 @@ def unfinished(deployment: Body, deployments: Sequence[Body], services: Sequence
         deployments: the Deployments it owns.
         services: the Services it owns.
     """
-    named = {item["metadata"]["name"]: item for item in deployments}
-    served = {item["metadata"]["name"]: item for item in services}
+    named, served = _staying(deployments), _staying(services)
     wanted: set[str] = set()
     spec = deployment["spec"]
     for index, predictor in enumerate(spec["predictors"]):
         service = service_name(deployment, predictor)
+        wanted.add(f"service '{service}'")
         if service not in served:
             return f"service '{service}' is not there"
         if index and (why := _weight_differs(served[service], predictor)):
@@ -261,22 +263,26 @@ def unfinished(deployment: Body, deployments: Sequence[Body], services: Sequence
             if not component.get("spec", {}).get("containers"):
                 continue
             name = deployment_name(deployment, predictor, position)
-            wanted.add(name)
+            wanted.add(f"deployment '{name}'")
+            for container in component["spec"]["containers"]:
+                of_container = _short(f"{deployment['metadata']['name']}-{predictor['name']}-{container['name']}")
+                wanted.add(f"service '{of_container}'")
             if name not in named:
                 return f"deployment '{name}' is not there"
             if why := _differs(named[name], spec, predictor, component):
                 return f"deployment '{name}' is not of the present spec: {why}"
-    # A model server that comes with Seldon has a Deployment without a componentSpec: what is surplus is not known then.
-    if all(predictor.get("componentSpecs") for predictor in spec["predictors"]):
-        surplus = sorted(
-            name
-            for name, item in named.items()
-            if name not in wanted
-            and _LABEL_SEPARATE_EXECUTOR not in item["metadata"].get("labels", {})
-            and not name.endswith("-explainer")
-        )
-        if surplus:
-            return f"deployment '{surplus[0]}' of an earlier spec is still there"
+    # What is made for a model server that comes with Seldon, without a componentSpec, is not known beforehand.
+    known = all(predictor.get("componentSpecs") for predictor in spec["predictors"])
+    return _surplus((*services, *deployments), wanted) if known else ""
+
+
+def _surplus(children: Sequence[Body], wanted: Collection[str]) -> str:
+    """What an earlier spec has left; the Service of a predictor that went still has its route while its pods end."""
+    for item in children:
+        name = f"{item['kind'].lower()} '{item['metadata']['name']}'"
+        is_other = _LABEL_SEPARATE_EXECUTOR in item["metadata"].get("labels", {}) or name.endswith("-explainer'")
+        if name not in wanted and not is_other:
+            return f"{name} of an earlier spec is still there"
     return ""
 
 

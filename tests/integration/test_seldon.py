@@ -33,7 +33,7 @@ CLUSTER_SCOPED = (
     "mutatingwebhookconfigurations",
 )
 
-Predict = Callable[[str, str], ScoreResponse]
+Predict = Callable[..., ScoreResponse]
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +72,7 @@ def predict(site: Site, seatrial: Assembly, namespace: str) -> Predict:
     """Ask a predictor's Service through a forwarded port: ``predict(service, path)``."""
 
     def predict(service: str, path: str = "/api/v0.1/predictions") -> ScoreResponse:
-        with site.port_forward(f"service/{service}", namespace=namespace, port=9000) as endpoint:
+        with site.port_forward(f"service/{service}", namespace=namespace, remote_port=9000) as endpoint:
             return seatrial.score(endpoint, REQUEST, path=path)
 
     return predict
@@ -153,6 +153,8 @@ def test_a_canary_comes_and_goes(
     seldon.apply(SeldonDeployment("model", [replace(main, traffic=100)], no_engine=True), namespace=namespace)
     names = [item["metadata"]["name"] for item in kubectl.get("deployments", namespace=namespace)]
     assert names == ["model-main-0-model"]
+    names = [item["metadata"]["name"] for item in kubectl.get("services", namespace=namespace)]
+    assert names == ["model-main", "model-main-model"]
 
 
 def test_the_webhook_refuses_and_says_why(seldon: SeldonDeployer, namespace: str, kubectl: KubectlDeployer) -> None:

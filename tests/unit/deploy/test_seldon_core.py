@@ -25,7 +25,7 @@ class Helm(HelmDeployer):
     def __init__(self) -> None:
         self.asked: list[Any] = []
 
-    def install(self, release: str, chart: Path, **options: Any) -> Release:  # type: ignore[override]
+    def install(self, release: str, chart: Path, **options: Any) -> Release:
         """Take it for installed."""
         self.asked.append((release, chart, options))
         return Release(release, options["namespace"], "helm")
@@ -52,7 +52,8 @@ def test_the_operator_is_asked_until_it_refuses(published: bool) -> None:
     """Images first, then the chart with the tutorial's values; a webhook that cannot be reached, or is not asked,
     is asked again, and nothing is ever made.
     """
-    runner, helm, loaded = RecordingRunner(), Helm(), []
+    runner, helm = RecordingRunner(), Helm()
+    loaded: list[Chart] = []
     runner.on(
         "kubectl",
         "apply",

@@ -154,7 +154,12 @@ def test_predictors_come_and_go() -> None:
     assert unfinished(two, *made(one)) == "service 'model-canary' is not there"
     deployments, services = made(two)
     assert unfinished(two, deployments[:1], services) == "deployment 'model-canary-0-model' is not there"
-    assert "'model-canary-0-model' of an earlier spec" in unfinished(one, deployments, services)
+    assert "service 'model-canary' of an earlier spec" in unfinished(one, deployments, services)
+    assert "'model-canary-0-model' of an earlier spec" in unfinished(one, deployments, services[:1])
+    deployments[1]["metadata"]["deletionTimestamp"] = "now"
+    assert "'model-canary-0-model' of an earlier spec" in unfinished(one, deployments, services[:1])
+    assert unfinished(two, deployments, services) == "deployment 'model-canary-0-model' is not there"
+    del deployments[1]["metadata"]["deletionTimestamp"]
     heavier = asked(MAIN, Predictor("example/model:2", "canary", traffic=40))
     assert "weight 25, asked for is 40" in unfinished(heavier, deployments, services)
 
@@ -175,7 +180,10 @@ def test_the_executor_is_the_operators_own() -> None:
         predictor.setdefault("annotations", {})
     deployments, services = made(deployment)
     deployments[0]["spec"]["template"]["spec"]["containers"].append({"name": "seldon-container-engine"})
-    alone = {"metadata": {"name": "model-main-svc-orch", "labels": {"seldon-deployment-contains-svcorch": "true"}}}
+    alone = {
+        "kind": "Deployment",
+        "metadata": {"name": "model-main-svc-orch", "labels": {"seldon-deployment-contains-svcorch": "true"}},
+    }
     assert unfinished(deployment, [*deployments, alone], services) == ""
 
 
