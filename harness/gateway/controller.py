@@ -52,6 +52,11 @@ NAME = "seatrial-gateway"
 NOT_ROUTED = "NotRouted"
 ROUTED_IN_PART = "RoutedInPart"
 
+# Ambassador's own paths, and what answers them here. They also keep the gateway listening while nothing else is routed:
+# Contour takes a listener without routes away, and clients would see a refused connection instead of 404.
+_CHECKS = {"/ambassador/v0/check_alive": "/healthz", "/ambassador/v0/check_ready": "/readyz"}
+_HEALTH_PORT = 8080
+
 # What Contour calls itself: internal/gatewayapi of github.com/projectcontour/contour v1.33.8.
 _CONTROLLER_NAME = "projectcontour.io/gateway-controller"
 
@@ -343,7 +348,7 @@ class Writer:
                 raise
         return {"type": "DELETED", "object": {"metadata": {"namespace": ref[1], "name": ref[2]}}}
 
-    def _gateway(self) -> tuple[Body, Body]:
+    def _gateway(self) -> tuple[Body, ...]:
         parent = self._parent
         listener = {
             "name": "http",
@@ -356,7 +361,25 @@ class Writer:
             self._document(
                 "Gateway", parent.namespace, parent.name, {"gatewayClassName": parent.name, "listeners": [listener]}
             ),
+            self._document("HTTPRoute", parent.namespace, f"{parent.name}-checks", self._checks()),
         )
+
+    def _checks(self) -> Body:
+        parent = self._parent
+        rules = [
+            {
+                "matches": [{"path": {"type": "Exact", "value": path}}],
+                "filters": [
+                    {
+                        "type": "URLRewrite",
+                        "urlRewrite": {"path": {"type": "ReplaceFullPath", "replaceFullPath": answered_by}},
+                    }
+                ],
+                "backendRefs": [{"name": f"{parent.name}-routes", "port": _HEALTH_PORT}],
+            }
+            for path, answered_by in _CHECKS.items()
+        ]
+        return {"parentRefs": [{"name": parent.name, "namespace": parent.namespace}], "rules": rules}
 
     def _document(self, kind: str, namespace: str, name: str, spec: Body) -> Body:
         if not self._owner_uid:
@@ -546,7 +569,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--owner", required=True, help="the ClusterRole that Gateway and GatewayClass go with")
     parser.add_argument("--server", default="https://kubernetes.default.svc", help="address of the API server")
     parser.add_argument("--credentials", type=Path, default=Path("/var/run/secrets/kubernetes.io/serviceaccount"))
-    parser.add_argument("--health-port", type=int, default=8080)
+    parser.add_argument("--health-port", type=int, default=_HEALTH_PORT)
     options = parser.parse_args(argv)
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # Nothing has to be put in order: the next life reads what it needs.

@@ -84,16 +84,32 @@ def store(**lists: list[dict[str, Any]]) -> Store:
     return made
 
 
+def routes(full: Store) -> list[Any]:
+    """Return the HTTPRoutes that were translated, without the gateway's own."""
+    return [route for route in full.all("httproutes") if route["metadata"]["name"] != "ambassador-checks"]
+
+
+def test_the_gateway_answers_though_nothing_else_is_routed(writer: Writer) -> None:
+    """Contour listens only while there is a route: Ambassador's own paths are always one."""
+    full = store()
+    writer.write(full)
+    (checks,) = full.all("httproutes")
+    paths = [rule["matches"][0]["path"]["value"] for rule in checks["spec"]["rules"]]
+    assert paths == ["/ambassador/v0/check_alive", "/ambassador/v0/check_ready"]
+    assert checks["metadata"]["ownerReferences"][0]["kind"] == "ClusterRole"
+
+
 def test_the_first_turn_makes_the_gateway_and_the_routes_and_the_second_nothing(
     api: ScriptedApi, writer: Writer
 ) -> None:
     """What was applied counts as there at once, before any watch says so."""
     full = store(services=[service(mapping())])
     assert writer.write(full)
-    (route,) = full.all("httproutes")
+    (route,) = routes(full)
     assert api.written == [
         ("PATCH", "gatewayclasses/ambassador"),
         ("PATCH", "namespaces/ambassador/gateways/ambassador"),
+        ("PATCH", "namespaces/ambassador/httproutes/ambassador-checks"),
         ("PATCH", f"namespaces/demo/httproutes/{route['metadata']['name']}"),
     ]
     api.written.clear()
@@ -116,7 +132,7 @@ def test_a_route_whose_source_went_is_deleted_and_one_whose_source_changed_is_wr
     """Only the difference is written."""
     full = store(services=[service(mapping(prefix="/a/"), name="a"), service(mapping(prefix="/b/"), name="b")])
     writer.write(full)
-    names = [route["metadata"]["name"] for route in full.all("httproutes")]
+    names = [route["metadata"]["name"] for route in routes(full)]
     api.written.clear()
     full.take(News("services", event={"type": "DELETED", "object": service("", name="a")}))
     changed = service(mapping(prefix="/b/", timeout_ms=9000), name="b")
@@ -133,7 +149,7 @@ def test_a_route_that_somebody_deleted_is_made_again(api: ScriptedApi, writer: W
     full = store(services=[service(mapping())])
     writer.write(full)
     api.written.clear()
-    (route,) = full.all("httproutes")
+    (route,) = routes(full)
     full.take(News("httproutes", event={"type": "DELETED", "object": route}))
     writer.write(full)
     assert api.written == [("PATCH", f"namespaces/demo/httproutes/{route['metadata']['name']}")]
@@ -144,10 +160,10 @@ def test_one_refused_route_keeps_none_of_the_others_and_is_owed(api: ScriptedApi
     full = store(services=[service(mapping(prefix="/a/"), name="a"), service(mapping(prefix="/b/"), name="b")])
     api.refuse["http-a-"] = ApiError(422, "no")
     assert not writer.write(full)
-    assert [route["metadata"]["name"].startswith("http-b-") for route in full.all("httproutes")] == [True]
+    assert [route["metadata"]["name"].startswith("http-b-") for route in routes(full)] == [True]
     api.refuse.clear()
     assert writer.write(full)
-    assert len(full.all("httproutes")) == 2
+    assert len(routes(full)) == 2
 
 
 def test_a_route_that_went_by_itself_is_no_failure(api: ScriptedApi, writer: Writer) -> None:
@@ -157,7 +173,7 @@ def test_a_route_that_went_by_itself_is_no_failure(api: ScriptedApi, writer: Wri
     full.take(News("services", items=()))
     api.refuse["httproutes"] = ApiError(404, "not found")
     assert writer.write(full)
-    assert full.all("httproutes") == []
+    assert routes(full) == []
 
 
 def test_a_problem_becomes_one_event_and_stays_known_until_it_is_solved(api: ScriptedApi, writer: Writer) -> None:
@@ -185,7 +201,7 @@ def test_an_event_that_cannot_be_made_stops_nothing(
     api.refuse["events"] = error
     full = store(services=[service(mapping(method="POST")), service(mapping(), name="b")])
     assert writer.write(full)
-    assert len(full.all("httproutes")) == 1
+    assert len(routes(full)) == 1
 
 
 @pytest.mark.parametrize(
@@ -270,7 +286,7 @@ def test_nothing_is_written_before_everything_was_listed(api: ScriptedApi, write
     assert controller.health("/readyz") == (503, {"not listed yet": ["grpcroutes"]})
     controller.tell(News(RESOURCES[-1].name, items=()))
     assert controller.turn(0, owed=False)
-    assert len(api.written) == 2
+    assert len(api.written) == 3
     assert controller.health("/readyz")[0] == 200
 
 
