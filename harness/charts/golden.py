@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,8 @@ def _masked(value: Any, other: Any, key: str, version: str) -> Any:
         others = other if isinstance(other, Mapping) else {}
         return {str(name): _masked(inner, others.get(name), str(name), version) for name, inner in value.items()}
     if isinstance(value, list):
-        others = other if isinstance(other, Sequence) and len(other) == len(value) else [None] * len(value)
-        return [_masked(inner, one, key, version) for inner, one in zip(value, others, strict=True)]
+        ones = other if isinstance(other, list) and len(other) == len(value) else [None] * len(value)
+        return [_masked(inner, one, key, version) for inner, one in zip(value, ones, strict=True)]
     if not isinstance(value, str):
         return value
     return _masked_text(value, other, key, version)

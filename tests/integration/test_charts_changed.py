@@ -228,7 +228,7 @@ def test_an_empty_repository_is_refused(tmp_path: Path, runner: Runner) -> None:
 def test_a_malformed_pyproject_is_refused(text: str, problem: str, project: Project) -> None:
     """Each problem names the file."""
     write_chart(project.root, {"pyproject.toml": text})
-    with pytest.raises(SettingsError, match="pyproject.toml") as error:
+    with pytest.raises(SettingsError, match=r"pyproject\.toml") as error:
         project.changed()
     assert problem in str(error.value)
 

@@ -30,7 +30,12 @@ def test_a_chart_is_read_with_its_values_sets(chart: Callable[..., Path]) -> Non
         ("Chart.yaml", "a: [\n", "Chart.yaml:2", "did not find expected node content"),
         ("Chart.yaml", "- a\n", "Chart.yaml:1", "must be a mapping, it is a list"),
         ("Chart.yaml", "apiVersion: v2\nname: app\n", "Chart.yaml:1", "'version' is required and missing"),
-        ("Chart.yaml", "apiVersion: v2\nname: app\nversion: 1.0\n", "Chart.yaml:3", "must be a string, 1.0 is a number"),
+        (
+            "Chart.yaml",
+            "apiVersion: v2\nname: app\nversion: 1.0\n",
+            "Chart.yaml:3",
+            "must be a string, 1.0 is a number",
+        ),
         ("Chart.yaml", "apiVersion: v2\nname: app\nversion: x\n", "Chart.yaml:3", "is no semantic version"),
         ("Chart.yaml", METADATA + "type: lib\n", "Chart.yaml:4", "must be application or library, not 'lib'"),
         ("Chart.yaml", METADATA + "dependencies: {a: b}\n", "Chart.yaml:4", "must be a list, it is a mapping"),
@@ -41,11 +46,21 @@ def test_a_chart_is_read_with_its_values_sets(chart: Callable[..., Path]) -> Non
         ("values.schema.json", "[]", "values.schema.json:1", "must be an object, it is a list"),
         ("ci/one.yaml", "- 1\n", "ci/one.yaml:1", "must be a mapping, it is a list"),
         ("seatrial.yaml", "cases:\n  - nam: x\n", "seatrial.yaml:1", "'name' is a required property"),
-        ("seatrial.yaml", "case: []\n", "seatrial.yaml:1", "Additional properties are not allowed ('case' was unexpected)"),
+        (
+            "seatrial.yaml",
+            "case: []\n",
+            "seatrial.yaml:1",
+            "Additional properties are not allowed ('case' was unexpected)",
+        ),
         ("seatrial.yaml", "cases: [{name: a}, {name: a}]\n", "seatrial.yaml", "case 'a' is there twice"),
-        ("seatrial.yaml", "cases: [{name: a, values: [x.yaml]}]\n", "seatrial.yaml", "there is no values file 'x.yaml'"),
+        (
+            "seatrial.yaml",
+            "cases: [{name: a, values: [x.yaml]}]\n",
+            "seatrial.yaml",
+            "there is no values file 'x.yaml'",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_read_is_named_with_its_line(
     file: str, text: str, where: str, seen: str, chart: Callable[..., Path]
 ) -> None:
@@ -87,10 +102,22 @@ def test_subcharts_are_found_by_alias_and_by_directory(chart: Callable[..., Path
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("2024-01-02", "2024-01-02"), ("1:30", "1:30"), ("1.0.0", "1.0.0"), ("1e3", 1000.0), ("0o17", 15), ("017", 15),
-        ("0x1F", 31), ("-1.5", -1.5), ("1_000", 1000), ("yes", True), ("~", None), ("5", 5), ("1.", 1.0), ("08", "08"),
+        ("2024-01-02", "2024-01-02"),
+        ("1:30", "1:30"),
+        ("1.0.0", "1.0.0"),
+        ("1e3", 1000.0),
+        ("0o17", 15),
+        ("017", 15),
+        ("0x1F", 31),
+        ("-1.5", -1.5),
+        ("1_000", 1000),
+        ("yes", True),
+        ("~", None),
+        ("5", 5),
+        ("1.", 1.0),
+        ("08", "08"),
     ],
-)  # fmt: skip
+)
 def test_plain_words_are_read_as_kubernetes_reads_them(text: str, value: object) -> None:
     """Dates and times of day stay texts, numbers are numbers."""
     assert yaml_text.load(f"a: {text}") == {"a": value}

@@ -12,6 +12,8 @@ from harness.charts.checks import immutable
 from harness.charts.checks.context import Before, Context
 from harness.charts.render import Render, RenderedObject
 
+HOOK = {"name": "x", "annotations": {"helm.sh/hook": "test"}}
+
 
 @pytest.fixture(scope="module")
 def chart(tmp_path_factory: pytest.TempPathFactory) -> Chart:
@@ -22,7 +24,7 @@ def chart(tmp_path_factory: pytest.TempPathFactory) -> Chart:
 
 
 def _object(kind: str, **fields: Any) -> RenderedObject:
-    return RenderedObject({"apiVersion": "x/v1", "kind": kind, "metadata": {"name": "x"}, **fields}, "templates/x.yaml")
+    return RenderedObject({"apiVersion": "x/v1", "kind": kind, "metadata": {"name": "x"}} | fields, "templates/x.yaml")
 
 
 def _found(chart: Chart, old: RenderedObject, new: RenderedObject) -> list[str]:
@@ -55,7 +57,7 @@ def _found(chart: Chart, old: RenderedObject, new: RenderedObject) -> list[str]:
             "spec.storageClassName",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_may_not_change_is_reported(
     kind: str, old: Mapping[str, Any], new: Mapping[str, Any], field: str, chart: Chart
 ) -> None:
@@ -76,10 +78,18 @@ def test_what_may_not_change_is_reported(
             {"spec": {"resources": {"requests": {"storage": "1Gi"}}}},
             {"spec": {"resources": {"requests": {"storage": "2Gi"}}, "volumeMode": "Filesystem"}},
         ),
-        ("Job", {"metadata": {"name": "x", "annotations": {"helm.sh/hook": "test"}}, "spec": {"template": 1}}, {"metadata": {"name": "x", "annotations": {"helm.sh/hook": "test"}}, "spec": {"template": 2}}),
+        ("Job", {"metadata": HOOK, "spec": {"template": 1}}, {"metadata": HOOK, "spec": {"template": 2}}),
     ],
-    ids=["a new image", "the default spelt out", "an address left out", "the default type", "made immutable", "grown", "a hook"],
-)  # fmt: skip
+    ids=[
+        "a new image",
+        "the default spelt out",
+        "an address left out",
+        "the default type",
+        "made immutable",
+        "grown",
+        "a hook",
+    ],
+)
 def test_what_may_change_is_not(kind: str, old: Mapping[str, Any], new: Mapping[str, Any], chart: Chart) -> None:
     """No finding."""
     assert _found(chart, _object(kind, **old), _object(kind, **new)) == []
