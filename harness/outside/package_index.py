@@ -55,9 +55,10 @@ class Wheelhouse:
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": f"https://{self.name}/",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            # Compiling every module of pandas and scikit-learn takes longer than unpacking them; Python compiles the
-            # few that are imported when they are.
-            "PIP_NO_COMPILE": "1",
+            # Compiling pandas and scikit-learn takes pip five times as long as unpacking them; Python compiles the few
+            # modules that are imported when they are. A variable for a --no-... flag that unsets something has to be
+            # false: pip's documentation, "Boolean options".
+            "PIP_NO_COMPILE": "0",
         }
 
 

@@ -105,6 +105,7 @@ def test_pods_ask_the_wheelhouse_alone() -> None:
     variables = Wheelhouse("packages.example").environment()
     assert variables["PIP_NO_INDEX"] == "1"
     assert variables["PIP_FIND_LINKS"] == "https://packages.example/"
+    assert variables["PIP_NO_COMPILE"] == "0"  # any true value would have everything compiled
 
 
 def test_each_set_of_requirements_is_resolved_by_itself(tmp_path: Path) -> None:
