@@ -22,7 +22,18 @@ FIXTURES = ROOT / "fixtures"
 # Cheap rooms first: a broken parser should not cost a cluster to find.
 ROOMS = ("unit", "contract", "plugin", "integration", "scenarios")
 # What needs no cluster goes first: it is made meanwhile. What needs a second one goes last.
-ROUTES = ("docker", "pipenv", "local_cluster", "kubectl", "manifest", "helm", "seldon", "multi_node", "contexts")
+ROUTES = (
+    "docker",
+    "pipenv",
+    "local_cluster",
+    "kubectl",
+    "manifest",
+    "helm",
+    "seldon",
+    "multi_node",
+    "contexts",
+    "bodywork",
+)
 
 
 def pytest_configure() -> None:

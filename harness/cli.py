@@ -1,4 +1,4 @@
-"""The `seatrial` command: supply, engine and kept clusters by hand, outside any test run."""
+"""The `seatrial` command: supply, engine, kept clusters and charts by hand, outside any test run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 
+from harness.charts import cli as charts_cli
 from harness.cluster import cli as cluster_cli
 from harness.engine import cli as engine_cli
 from harness.errors import SeatrialError, SettingsError
 from harness.settings import options
 from harness.supply import cli as supply_cli
+
+# Charts are held to what clusters commonly run: older API servers know fewer of today's kinds.
+_CURRENT_VERSIONS = 3
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     settings = argparse.ArgumentParser(add_help=False)
     options.add_to_argparse(settings, ("supply", "engine"))
-    for room in (supply_cli, engine_cli, cluster_cli):
+    for room in (supply_cli, engine_cli, cluster_cli, charts_cli):
         room.register(commands, (settings,))
     return parser
 
@@ -66,6 +71,15 @@ def _run(args: argparse.Namespace) -> int:
     with closing(Assembly(settings, environ=dict(os.environ), stream=sys.stderr)) as assembly:
         if args.command == "supply":
             return supply_cli.run(args, assembly.supply, sys.stdout, prune=assembly.prune)
+        if args.command == "charts":
+            return charts_cli.run(
+                args,
+                assembly.runner,
+                lambda: assembly.supply,
+                sys.stdout,
+                directory=Path.cwd(),
+                kubernetes=known_kubernetes_versions()[-_CURRENT_VERSIONS:],
+            )
         if args.command == "cluster":
             return cluster_cli.run(args, assembly.clusters, lambda: assembly.engine, sys.stdout)
         return engine_cli.run(

@@ -420,5 +420,5 @@ def score(seatrial: Assembly) -> Callable[..., ScoreResponse]:
 
 @pytest.fixture
 def traffic(seatrial: Assembly) -> Callable[..., AbstractContextManager[TrafficProbe]]:
-    """Send a request at a steady rate while a block runs: ``with traffic(request, check=..., rate_per_s=50) as probe``."""
+    """Put a service under steady traffic while a block runs, each answer checked; docs/traffic.md tells how."""
     return seatrial.traffic

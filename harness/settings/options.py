@@ -158,7 +158,8 @@ OPTIONS: tuple[Option, ...] = (
         "supply",
         "supply.given",
         Pairs(),
-        "use this file for a program, or this image for an image, e.g. helm=/usr/bin/helm; may be given several times",
+        "use this file for a program, this directory for files or a chart, or this image for an image, "
+        "e.g. helm=/usr/bin/helm; may be given several times",
     ),
     Option(
         "kind-bin",

@@ -1,0 +1,107 @@
+"""What the Seldon stories share: the tutorial's model and request, and the one answer it must get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.assembly import Assembly
+from harness.deploy.release import Release
+from harness.deploy.seldon import Predictor, SeldonDeployer, SeldonDeployment
+from harness.deploy.seldon_core import SeldonCore
+from harness.gateway.contour import Gateway
+from harness.images.reference import ImageRef
+from harness.scoring.request import ScoreRequest
+from harness.scoring.seldon import SeldonMessage, SeldonPaths
+from harness.scoring.seldon_response import SeldonResponse
+from harness.site import Site
+from harness.supply.resolver import Supply
+
+APP = Path(__file__).parents[2] / "fixtures" / "apps" / "seldon-ml-score-component"
+MESSAGE = SeldonMessage.tensor([[0, 0], [1, 1]], names=["a", "b"])
+ROWS = [[0.0, 0.0], [1.0, 1.0]]
+
+Deploy = Callable[..., Release]
+AskModel = Callable[[str], SeldonResponse]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Install and take away before the others: theirs stays until the run ends, and a cluster has one at a time."""
+    items.sort(key=lambda item: item.path.name != "test_installation.py" or item.path.parent != Path(__file__).parent)
+
+
+def assert_the_tutorials_answer(answer: SeldonResponse, image: ImageRef | str) -> SeldonResponse:
+    """Hold an answer to the tutorial's: the rows that were asked, under new names, from this image."""
+    name = image.name if isinstance(image, ImageRef) else image
+    return answer.assert_data(ROWS, names=["t:0", "t:1"]).assert_request_path({"model": name})
+
+
+@pytest.fixture(scope="session")
+def built_model(build_image: Callable[..., ImageRef], supply: Supply) -> ImageRef:
+    """The tutorial's model, built from fixtures/apps."""
+    base = supply.image("python-3.11").reference
+    return build_image(APP, name="example/test-ml-score-seldon-api:latest", build_args={"BASE_IMAGE": base})
+
+
+@pytest.fixture(scope="session")
+def model_image(built_model: ImageRef, load_image: Callable[[ImageRef], ImageRef]) -> ImageRef:
+    """The same, usable in the cluster."""
+    return load_image(built_model)
+
+
+@pytest.fixture(scope="session")
+def next_model_image(
+    built_model: ImageRef,
+    build_image: Callable[..., ImageRef],
+    load_image: Callable[[ImageRef], ImageRef],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> ImageRef:
+    """The model's next version: the same answers, from another image, which ``meta.requestPath`` names."""
+    directory = tmp_path_factory.mktemp("next")
+    (directory / "Dockerfile").write_text("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nENV MODEL_VERSION=2\n")
+    name = "example/test-ml-score-seldon-api:2"
+    return load_image(build_image(directory, name=name, build_args={"BASE_IMAGE": built_model.image_id}))
+
+
+@pytest.fixture
+def predictor(model_image: ImageRef) -> Predictor:
+    """One replica of the model."""
+    return Predictor(model_image)
+
+
+@pytest.fixture
+def deploy(seldon: SeldonDeployer, seldon_core: SeldonCore, gateway: Gateway, site: Site, namespace: str) -> Deploy:
+    """Deploy predictors under a name in the test's namespace and return once the gateway leads to them."""
+    del gateway  # it has to be there to lead
+
+    def deploy(name: str, *predictors: Predictor) -> Release:
+        model = SeldonDeployment(name, predictors, no_engine=seldon_core.no_engine)
+        release = seldon.apply(model, namespace=namespace)
+        site.wait_for_route(f"/seldon/{namespace}/{name}/")
+        return release
+
+    return deploy
+
+
+@pytest.fixture
+def request_to(gateway: Gateway, namespace: str) -> Callable[[str], ScoreRequest]:
+    """The tutorial's request to a model of the test's namespace, through the gateway."""
+
+    def request(name: str) -> ScoreRequest:
+        path = SeldonPaths.through_gateway(namespace, name).predictions()
+        return ScoreRequest(gateway.endpoint, path=path, payload=MESSAGE.body, timeout_s=10.0)
+
+    return request
+
+
+@pytest.fixture
+def ask_model(seatrial: Assembly, gateway: Gateway, namespace: str) -> AskModel:
+    """Ask a model of the test's namespace what the tutorial asks, through the gateway."""
+
+    def ask(name: str) -> SeldonResponse:
+        path = SeldonPaths.through_gateway(namespace, name).predictions()
+        return SeldonResponse.of(seatrial.score(gateway.endpoint, MESSAGE.body, path=path))
+
+    return ask
