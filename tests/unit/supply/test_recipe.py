@@ -219,6 +219,7 @@ def _required(go_mod: str) -> dict[str, str]:
     [
         ("kind", "sigs.k8s.io/kind", "kind"),
         ("helm", "helm.sh/helm/v3", "helm"),
+        ("helm-4", "helm.sh/helm/v4", "helm-4"),
         *((name, "k8s.io/kubernetes", name) for name in SHIPPED.names() if re.fullmatch(r"kubernetes-1\.\d+", name)),
         ("node-programs", "go.etcd.io/etcd/server/v3", "etcd"),
         ("node-programs", "github.com/coredns/coredns", "coredns"),
