@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,9 @@ READINESS_PROBE: Mapping[str, Any] = {
     "timeoutSeconds": 5,
     "failureThreshold": 3,
 }
+
+# Kind, version and path of what the operator makes of a SeldonDeployment.
+_CHILDREN = (("Service", "v1", "/api/v1"), ("Deployment", "apps/v1", "/apis/apps/v1"))
 
 
 @dataclass(frozen=True)
@@ -223,7 +226,8 @@ class SeldonDeployer(ClusterDeployer):
             WaitTimeoutError: some are not in time; the message says what holds each.
         """
         deadline = Deadline(timeout_s or self._settings.rollout_timeout_s)
-        whole = self._with_children(release)
+        # The pods, too: where the operator went first, nothing else may be left that leads to them.
+        whole = self._with_children(release, (*_CHILDREN, ("Pod", "v1", "/api/v1")))
         args = kubectl.delete(
             f"seldondeployments.machinelearning.seldon.io/{release.name}",
             namespace=release.namespace,
@@ -256,12 +260,12 @@ class SeldonDeployer(ClusterDeployer):
         body["metadata"] = {"namespace": namespace, **body["metadata"]}
         return body
 
-    def _with_children(self, release: Release) -> Release:
+    def _with_children(self, release: Release, kinds: Iterable[tuple[str, str, str]] = _CHILDREN) -> Release:
         """Return `release` with what the operator has made of it."""
         selector = f"{LABEL_DEPLOYMENT}={release.name}"
         children = []
         with reading(self._api) as reader:
-            for kind, version, path in (("Service", "v1", "/api/v1"), ("Deployment", "apps/v1", "/apis/apps/v1")):
+            for kind, version, path in kinds:
                 listed = reader.get(f"{path}/namespaces/{release.namespace}/{kind.lower()}s", labelSelector=selector)
                 children += [
                     ResourceRef(kind, item["metadata"]["name"], release.namespace, version) for item in listed["items"]

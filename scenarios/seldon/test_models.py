@@ -107,7 +107,7 @@ def test_a_gateway_is_restarted_under_traffic(
         probe.at_least(30)
         with probe.phase("restart"):
             kubectl.run("rollout", "restart", "deployment/ambassador", "--namespace", gateway.release.namespace)
-            kubectl.rollout_status("deployment/ambassador", namespace=gateway.release.namespace)
+            kubectl.rollout_status("ambassador", namespace=gateway.release.namespace)
         probe.at_least(probe.answered + 30)
     probe.verdict.assert_within(ErrorBudget(max_failed=0, min_requests=60))
 

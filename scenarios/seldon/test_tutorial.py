@@ -74,7 +74,7 @@ def test_a_model_of_the_chart_scores_through_the_gateway(
 
     (service,) = kubectl.get("service/ambassador", namespace="ambassador")
     (address,) = (one["ip"] for one in service["status"]["loadBalancer"]["ingress"])
-    endpoint = Endpoint.from_url(f"http://{address}")
+    endpoint = Endpoint.from_url(f"http://{address}:80")
     assert endpoint.url == gateway.endpoint.url
     paths = SeldonPaths.through_gateway(NAME, NAME)
 

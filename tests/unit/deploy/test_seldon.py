@@ -42,6 +42,7 @@ def seldon(runner: RecordingRunner) -> SeldonDeployer:
         "/apis/apps/v1/deployments": [listing("Deployment")],
         "/apis/apps/v1/namespaces/n/deployments": [listing("Deployment")],
         "/api/v1/namespaces/n/services": [listing("Service", {"metadata": {"name": "model-default"}})],
+        "/api/v1/namespaces/n/pods": [listing("Pod")],
     }
     return Deployer(runner, server)
 

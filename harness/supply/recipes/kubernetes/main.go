@@ -31,12 +31,20 @@ func serve(command func() *cobra.Command) func() int {
 	return func() int { return cli.Run(command()) }
 }
 
+// command calls a constructor that takes a context from 1.34 on.
+func command(constructor any) *cobra.Command {
+	if make, takesContext := constructor.(func(context.Context) *cobra.Command); takesContext {
+		return make(context.Background())
+	}
+	return constructor.(func() *cobra.Command)()
+}
+
 var programs = map[string]func() int{
 	"kube-apiserver":          serve(apiserver.NewAPIServerCommand),
 	"kube-controller-manager": serve(controllermanager.NewControllerManagerCommand),
 	"kube-scheduler":          serve(func() *cobra.Command { return scheduler.NewSchedulerCommand() }),
 	"kube-proxy":              serve(proxy.NewProxyCommand),
-	"kubelet":                 serve(func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) }),
+	"kubelet":                 serve(func() *cobra.Command { return command(kubelet.NewKubeletCommand) }),
 	"kubeadm":                 runKubeadm,
 	"kubectl":                 runKubectl,
 }
