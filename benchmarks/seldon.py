@@ -69,8 +69,8 @@ def main() -> None:
             build_args={"BASE_IMAGE": parts.supply.image("python-3.11").reference},
         )
         for name in ("seldon-core-operator", "ambassador"):
-            for image in parts.supply.chart(name).images.values():
-                parts.supply.image(image)
+            for artifact in parts.supply.chart(name).images.values():
+                parts.supply.image(artifact)
         site = Site(parts, parts.cluster(ClusterSpec(parts.settings.cluster.kubernetes)))
         parts.load_balancer.ensure(site.handle)
 
