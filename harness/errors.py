@@ -28,9 +28,14 @@ The tree::
      |   +- ManifestError           documents are malformed: refused before anything is applied
      |   +- ChartError              a chart or its values are malformed: refused by Helm before anything is applied
      |   +- RolloutError            it was accepted and will not become ready
+     |   +- ChartTestError          a release's own test failed
+     |   +- LeftoverError           something of a release is still there after it was uninstalled
      |   +- SeldonError             Seldon's operator took a SeldonDeployment and says that it failed
      |       +- SeldonRefusedError     its webhook, or the definition of the kind, does not take it
      |       +- SeldonOperatorError    there is no operator, or it does not answer or act
+     |   +- BodyworkError           Bodywork did not do what it was asked to
+     |       +- BodyworkProjectError   what it found in the project's repository, or did not find there
+     |       +- BodyworkStageError     a stage failed, or did not end or start in time
      +- HistoryError             git cannot say what changed since a commit
      +- AccessError              no way to reach a deployed service
      +- EndpointNotReadyError    the address is known and does not answer properly
@@ -265,6 +270,18 @@ class RolloutError(DeployError):
         super().__init__(attempted, seen=f"{reason}: {seen}" if seen else reason, hint=hint, **facts)
 
 
+class ChartTestError(DeployError):
+    """A test hook of a release failed (``helm test``)."""
+
+
+class LeftoverError(DeployError):
+    """A release was uninstalled, and something of it is still there; `left` names each object as KIND/NAME."""
+
+    def __init__(self, attempted: str, *, left: Sequence[str], seen: str, hint: str = "") -> None:
+        self.left = tuple(left)
+        super().__init__(attempted, seen=seen, hint=hint)
+
+
 class SeldonError(DeployError):
     """Seldon's operator could not make of a SeldonDeployment what it asks for.
 
@@ -292,6 +309,39 @@ class SeldonRefusedError(SeldonError):
 
 class SeldonOperatorError(SeldonError):
     """Seldon's operator is not there, or does not answer or act."""
+
+
+class BodyworkError(DeployError):
+    """Bodywork did not do what it was asked to; `reason` says why, see :data:`harness.commands.bodywork.Reason`.
+
+    `output` is all it wrote, `log` the file that holds the same, as far as there is one.
+    """
+
+    def __init__(
+        self,
+        attempted: str,
+        *,
+        reason: str,
+        output: str = "",
+        log: str = "",
+        seen: str = "",
+        hint: str = "",
+        **facts: object,
+    ) -> None:
+        self.reason = reason
+        self.output = output
+        self.log = log
+        whole = f"see {log}" if log else ""
+        tried = "; ".join(part for part in (hint, whole) if part)
+        super().__init__(attempted, seen=f"{reason}: {seen}" if seen else reason, hint=tried, **facts)
+
+
+class BodyworkProjectError(BodyworkError):
+    """What a project's repository holds cannot be run: no such branch, a broken bodywork.yaml, an unknown image."""
+
+
+class BodyworkStageError(BodyworkError):
+    """A stage of a project failed, or did not end or start in time."""
 
 
 class HistoryError(SeatrialError):

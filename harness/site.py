@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from harness.access.api_proxy import api_proxy
 from harness.access.endpoint import Endpoint
@@ -14,9 +15,15 @@ from harness.access.load_balancer import load_balancer
 from harness.access.node_port import node_port
 from harness.access.port_forward import port_forward
 from harness.assembly import Assembly
+from harness.charts.case import Answer, Traffic, Via
+from harness.charts.origin import ChartVersions
+from harness.charts.render import Renderer
+from harness.charts.voyage import Voyage
 from harness.cluster.namespace import NamespaceFactory
 from harness.cluster.provider import ClusterHandle
 from harness.commands.helm import Dialect, Values
+from harness.deploy.bodywork import BodyworkDeployer
+from harness.deploy.bodywork_container import BodyworkContainer
 from harness.deploy.deployer import Deployer, Witness
 from harness.deploy.helm import HelmDeployer
 from harness.deploy.kubectl import KubectlDeployer
@@ -30,6 +37,11 @@ from harness.gateway.contour import NAME as AMBASSADOR
 from harness.gateway.contour import Gateway, install_gateway
 from harness.gateway.programmed import wait_for_route
 from harness.images.reference import ImageRef
+from harness.scoring.request import ScoreRequest
+from harness.scoring.response import ScoreResponse
+from harness.scoring.traffic import TrafficProbe
+from harness.scoring.verdict import ErrorBudget
+from harness.temporary import own_temporary_directory
 
 D = TypeVar("D", bound=Deployer)
 
@@ -134,6 +146,21 @@ class Site:
         )
         return self._closed_at_the_end(deployer)
 
+    def voyage(self, helm: HelmDeployer) -> Voyage:
+        """Return what takes charts' cases through the cluster with `helm`; see :mod:`harness.charts.voyage`."""
+        assembly = self._assembly
+        program = assembly.supply.program("helm")
+        directory = own_temporary_directory() / f"charts-{uuid4().hex[:8]}"
+        return Voyage(
+            self.handle,
+            helm,
+            assembly.runner,
+            ChartVersions(Renderer(assembly.runner, program.path, directory / "helm"), assembly.runner, directory),
+            ChartQuay(self, assembly),
+            lambda manifest, namespace: self.manifests().dry_run(manifest, namespace=namespace),
+            assembly.settings.deploy,
+        )
+
     def seldon(self) -> SeldonDeployer:
         """Return what deploys models through Seldon's operator; close it to delete what it made."""
         assembly = self._assembly
@@ -156,6 +183,19 @@ class Site:
             assembly.supply.chart("seldon-core-operator"),
             load_images=partial(assembly.load_chart_images, self.handle),
         )
+
+    def bodywork(self, image: str) -> BodyworkDeployer:
+        """Return what runs Bodywork's pipelines; close it to remove what it made.
+
+        Args:
+            image: an image with ``bodywork`` on its PATH, which the command line runs in.
+        """
+        assembly = self._assembly
+        program = BodyworkContainer(self.handle, image, assembly.engine, assembly.runner, assembly.run.labels())
+        deployer = BodyworkDeployer(
+            self.handle, assembly.runner, assembly.settings.deploy, program=program, witness=self._witness()
+        )
+        return self._closed_at_the_end(deployer)
 
     def gateway(self, helm: HelmDeployer, *, values: Values | None = None) -> Gateway:
         """Install the gateway with `helm`, whose closing takes it away again, and return it once it has an address.
@@ -239,3 +279,73 @@ class Site:
         service crash right after.
         """
         return replace(endpoint, hopeless=lambda: problem_in(self.handle, namespace))
+
+
+class ChartQuay:
+    """What charts' cases need of a site; see :class:`harness.charts.voyage.Quay`.
+
+    Args:
+        site: the site.
+        assembly: the parts of the run.
+    """
+
+    def __init__(self, site: Site, assembly: Assembly) -> None:
+        self._site = site
+        self._assembly = assembly
+        self.fresh_namespace = site.fresh_namespace
+        self.fixed_namespace = site.fixed_namespace
+        self.turn_with_namespace = site.turn_with_namespace
+
+    def expect_load_balancers(self) -> None:
+        """See :meth:`harness.charts.voyage.Quay.expect_load_balancers`."""
+        self._assembly.load_balancer.ensure(self._site.handle)
+
+    @contextmanager
+    def reach(self, answer: Answer, namespace: str) -> Iterator[Endpoint]:
+        """See :meth:`harness.charts.voyage.Quay.reach`."""
+        if answer.via == "port-forward":
+            options: dict[str, Any] = {} if answer.port is None else {"remote_port": answer.port}
+            target = f"service/{answer.service}"
+            with self._site.port_forward(target, namespace=namespace, **options) as endpoint:
+                yield endpoint
+            return
+        ways: Mapping[Via, Callable[..., Endpoint]] = {
+            "load-balancer": self._site.load_balancer,
+            "node-port": self._site.node_port,
+            "api-proxy": self._site.api_proxy,
+        }
+        yield ways[answer.via](answer.service, namespace=namespace, port=answer.port)
+
+    def ask(self, endpoint: Endpoint, answer: Answer) -> None:
+        """See :meth:`harness.charts.voyage.Quay.ask`."""
+        _check(answer, self._assembly.score(endpoint, answer.request, path=answer.path, method=answer.method))
+
+    @contextmanager
+    def under_traffic(self, endpoint: Endpoint, answer: Answer, traffic: Traffic, name: str) -> Iterator[TrafficProbe]:
+        """See :meth:`harness.charts.voyage.Quay.under_traffic`."""
+        request = ScoreRequest(endpoint, answer.path, answer.request, answer.method, timeout_s=traffic.timeout_s)
+        budget = ErrorBudget(
+            traffic.max_failed, traffic.max_gap_s, p99_ms=traffic.p99_ms, min_requests=traffic.requests
+        )
+        with self._assembly.traffic(
+            request,
+            check=partial(_check, answer),
+            rate_per_s=traffic.rate_per_s,
+            keep_alive=traffic.keep_alive,
+            name=name,
+        ) as probe:
+            yield probe
+            probe.at_least(traffic.requests)
+        probe.verdict.assert_within(budget)
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """See :meth:`harness.charts.voyage.Quay.step`."""
+        with self._assembly.recorder.step(what, phase="deploy"):
+            yield
+
+
+def _check(answer: Answer, response: ScoreResponse) -> None:
+    response.assert_status(answer.status)
+    if answer.response is not None:
+        response.assert_json(answer.response)

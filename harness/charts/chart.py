@@ -430,7 +430,7 @@ def _sets(files: Files, path: Path, name: str, declared: Declaration) -> tuple[V
         # Helm cannot read a values file inside an archive.
         inline: dict[str, Any] = {}
         for values in (*(bodies[file] for file in names), case.set):
-            inline = _merged(inline, values)
+            inline = merged_values(inline, values)
         return ValuesSet(set_name, (), inline, release, case.namespace)
 
     return (
@@ -440,12 +440,14 @@ def _sets(files: Files, path: Path, name: str, declared: Declaration) -> tuple[V
     )
 
 
-def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merged_values(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return two values files merged as Helm merges them: mappings key by key, anything else as a whole."""
     merged = dict(under)
     for key, value in over.items():
         below = merged.get(key)
-        merged[key] = _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = (
+            merged_values(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        )
     return merged
 
 

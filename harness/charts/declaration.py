@@ -27,7 +27,7 @@ class Case:
         set: values of the case's own, merged last.
         release: the release's name; the chart's by default.
         namespace: where it goes.
-        details: what else the file says of the case.
+        details: what else the file says of the case, for :mod:`harness.charts.case`; whether it names a namespace too.
     """
 
     name: str
@@ -110,7 +110,7 @@ def parse(text: str, file: str) -> Declaration:
 
 
 def _declaration(body: Mapping[str, Any]) -> Declaration:
-    known = ("name", "values", "set", "release", "namespace")
+    known = ("name", "values", "set", "release")
     return Declaration(
         tuple(body.get("sources", ())),
         tuple(

@@ -80,6 +80,30 @@ class Repository:
             hint="compare with a branch that this one was started from",
         )
 
+    def commit(self, ref: str) -> str:
+        """Return the commit that `ref` names.
+
+        Raises:
+            HistoryError: there is none.
+        """
+        outcome = self._git(git.verify(ref))
+        if outcome.succeeded:
+            return outcome.stdout.strip()
+        hint = _DEEPEN if self.shallow else "name a commit, a branch or a tag that is here: `git fetch --tags`"
+        raise HistoryError(f"find '{ref}' in '{self.root}'", seen=f"there is no commit '{ref}' here", hint=hint)
+
+    def latest_tag(self, pattern: str) -> str:
+        """Return the latest tag that fits `pattern` and that HEAD has behind it.
+
+        Raises:
+            HistoryError: there is none.
+        """
+        outcome = self._git(git.latest_tag(pattern))
+        if outcome.succeeded:
+            return outcome.stdout.strip()
+        hint = _DEEPEN if self.shallow else "release a version first, or fetch tags: `git fetch --tags`"
+        raise HistoryError(f"find the latest tag '{pattern}' in '{self.root}'", seen=outcome.stderr.strip(), hint=hint)
+
     def files(self) -> tuple[tuple[str, bool], ...]:
         """Return every file that is not ignored, relative to the root, with whether it is untracked."""
         return git.parse_files(self._git(git.files()).check().stdout)

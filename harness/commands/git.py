@@ -28,6 +28,11 @@ def verify(ref: str) -> Args:
     return ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
 
 
+def latest_tag(pattern: str) -> Args:
+    """Ask for the latest tag that fits `pattern` and that HEAD has behind it."""
+    return ("describe", "--tags", "--abbrev=0", f"--match={pattern}", "HEAD")
+
+
 def merge_base(ref: str) -> Args:
     """Ask where HEAD left `ref`."""
     return ("merge-base", "--", ref, "HEAD")

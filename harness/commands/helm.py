@@ -242,6 +242,37 @@ def uninstall(release: str, *, namespace: str, timeout_s: float) -> Args:
     )
 
 
+def test(release: str, *, namespace: str, timeout_s: float) -> Args:
+    """``helm test``: run the release's test hooks and show their logs."""
+    return ("test", release, f"--namespace={namespace}", f"--timeout={timeout_s:g}s", "--logs")
+
+
+def pull(reference: str, *, into: Path, version: str = "", plain_http: bool = False) -> Args:
+    """``helm pull``: fetch a packaged chart into a directory; `reference` is ``oci://HOST/REPOSITORY``."""
+    return (
+        "pull",
+        reference,
+        f"--destination={into}",
+        *((f"--version={version}",) if version else ()),
+        *(("--plain-http",) if plain_http else ()),
+    )
+
+
+def push(archive: Path, registry: str, *, plain_http: bool = False) -> Args:
+    """``helm push``: put a packaged chart into a registry, e.g. ``oci://HOST/charts``."""
+    return ("push", str(archive), registry, *(("--plain-http",) if plain_http else ()))
+
+
+def package(chart: Path, *, into: Path) -> Args:
+    """``helm package``: pack a chart's directory into ``into/NAME-VERSION.tgz``."""
+    return ("package", str(chart), f"--destination={into}")
+
+
+def get_hooks(release: str, *, namespace: str) -> Args:
+    """``helm get hooks``: the documents of a release's hooks, as text."""
+    return ("get", "hooks", release, f"--namespace={namespace}")
+
+
 def get_manifest(release: str, *, namespace: str, revision: int = 0) -> Args:
     """``helm get manifest``; revision 0 is the latest."""
     return ("get", "manifest", release, f"--namespace={namespace}", f"--revision={revision}")

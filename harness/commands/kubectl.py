@@ -112,6 +112,23 @@ def delete(*resources: str, timeout_s: float, namespace: str = "") -> Args:
     return ("delete", *resources, *_namespace(namespace), *_until_gone(timeout_s))
 
 
+def drain(node: str, *, timeout_s: float) -> Args:
+    """``kubectl drain``: evict a node's pods, as disruption budgets allow; daemons stay, emptied directories go."""
+    return (
+        "drain",
+        node,
+        "--ignore-daemonsets",
+        "--delete-emptydir-data",
+        "--force",
+        f"--timeout={_go_seconds(timeout_s)}",
+    )
+
+
+def uncordon(node: str) -> Args:
+    """``kubectl uncordon``: let a node take pods again."""
+    return ("uncordon", node)
+
+
 def apply(*, namespace: str = "", server_side: bool = False, dry_run: str = "") -> Args:
     """``kubectl apply`` of documents on standard input.
 
@@ -149,6 +166,11 @@ def logs(target: str, *, namespace: str = "", container: str = "", previous: boo
         f"--tail={tail}",
         *_namespace(namespace),
     )
+
+
+def create_job_from_cronjob(name: str, cronjob: str, *, namespace: str = "") -> Args:
+    """``kubectl create job --from``: run a schedule's Job now."""
+    return ("create", "job", name, f"--from=cronjob/{cronjob}", *_namespace(namespace))
 
 
 def describe(*resources: str, namespace: str = "") -> Args:

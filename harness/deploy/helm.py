@@ -14,7 +14,7 @@ from harness.commands.helm import Args, Dialect, ListedRelease, ReleaseReport, R
 from harness.deploy.deployer import ClusterDeployer, Witness
 from harness.deploy.manifests import Manifest
 from harness.deploy.release import Release
-from harness.errors import ChartError, DeployError, SeatrialError
+from harness.errors import ChartError, ChartTestError, DeployError, SeatrialError
 from harness.process.command import Command
 from harness.process.outcome import Outcome
 from harness.process.runner import Runner
@@ -95,6 +95,24 @@ class HelmDeployer(ClusterDeployer):
         args = helm.template(release, chart, namespace=namespace, values=values)
         outcome = self._check(f"render chart '{chart}'", self.run(*args, stdin=values.stdin()))
         return Manifest.load(outcome.stdout)
+
+    def package(self, chart: Path, *, into: Path) -> Path:
+        """``helm package``: pack a chart's directory and return the archive.
+
+        Raises:
+            ChartError: the chart is malformed.
+        """
+        outcome = self._check(f"package chart '{chart}'", self.run(*helm.package(chart, into=into)))
+        return Path(outcome.stdout.rpartition(": ")[2].strip())
+
+    def push(self, archive: Path, registry: str, *, plain_http: bool = False) -> None:
+        """``helm push``: put a packaged chart into a registry, e.g. ``oci://HOST/charts``.
+
+        Raises:
+            DeployError: the registry did not take it.
+        """
+        attempted = f"push chart '{archive}' to '{registry}'"
+        self._check(attempted, self.run(*helm.push(archive, registry, plain_http=plain_http)))
 
     # --- releases ------------------------------------------------------------------------------------------------
 
@@ -228,6 +246,32 @@ class HelmDeployer(ClusterDeployer):
                 self.rollback(release, before, namespace=namespace, wait=False)
 
         return self._or_undo(settle, take_back)
+
+    def test(self, release: str, *, namespace: str = "default", timeout_s: float | None = None) -> str:
+        """``helm test``: run the release's test hooks and return what Helm and the tests said.
+
+        Args:
+            release: its name.
+            namespace: where the release is recorded.
+            timeout_s: limit, the settings' by default.
+
+        Raises:
+            ChartTestError: a test failed, or did not end in time; what it printed is in the message.
+            DeployError: there is no such release.
+        """
+        limit_s = timeout_s or self._settings.helm_timeout_s
+        outcome = self.run(*helm.test(release, namespace=namespace, timeout_s=limit_s), timeout_s=limit_s)
+        if not outcome.succeeded and "TEST SUITE:" in outcome.stdout:
+            raise ChartTestError(
+                f"see the tests of release '{release}' succeed",
+                seen=f"{outcome.stderr.strip()}\n{outcome.stdout.strip()}",
+                hint="see the test's log above, and what it asks of the service",
+            )
+        return self._check(f"test release '{release}'", outcome).stdout
+
+    def get_hooks(self, release: str, *, namespace: str = "default") -> str:
+        """``helm get hooks``: the documents of the release's hooks."""
+        return self._get(helm.get_hooks(release, namespace=namespace), release)
 
     def dry_run(self, release: str, chart: Path, *, namespace: str = "default", values: Values = NO_VALUES) -> Release:
         """``helm install --dry-run``: render against the cluster and install nothing.

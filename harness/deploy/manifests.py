@@ -400,6 +400,54 @@ class ManifestDeployer(ClusterDeployer):
             self.wait(release, timeout_s=timeout_s)
         return release
 
+    def dry_run(
+        self, source: Path | str | Sequence[Mapping[str, Any]] | Manifest, *, namespace: str = "default"
+    ) -> tuple[Applied, ...]:
+        """Have the API server try documents without keeping them, admission and validation included.
+
+        Documents that go into a namespace that is among them, and so is not there yet, are tried in `namespace`;
+        objects of custom kinds whose definition is not in the cluster yet cannot be tried and are left out.
+
+        Args:
+            source: see :meth:`Manifest.load`.
+            namespace: where documents that name none go; it has to be there.
+
+        Returns:
+            What the server would have done, object by object.
+
+        Raises:
+            ManifestError: the documents are malformed.
+            DeployError: the server would refuse some; the message holds every refusal, ``facts`` the first.
+        """
+        manifest = Manifest.load(source)
+        made = {item.name for item in manifest.documents if item.kind == "Namespace"}
+        bodies = [
+            {**body, "metadata": {**body["metadata"], "namespace": namespace}}
+            if body["metadata"].get("namespace") in made
+            else body
+            for body in manifest.bodies
+        ]
+        placed = _placed(bodies, namespace)
+        outcome = self._runner.run(
+            self._handle.kubectl_command(
+                *kubectl.apply(namespace=_flag(placed, namespace), dry_run="server"), stdin=_as_list(placed)
+            )
+        )
+        if outcome.timed_out or outcome.not_found:
+            outcome.check()
+        refusals = [one for one in kubectl.parse_refusals(outcome.stderr) if one.reason != "NoMatch"]
+        if not outcome.succeeded and refusals:
+            first = refusals[0]
+            raise DeployError(
+                f"have the API server take {len(placed)} documents",
+                seen="\n".join(refusal.message for refusal in refusals),
+                kind=first.kind,
+                name=first.name,
+                field=first.field,
+                reason=first.reason,
+            )
+        return kubectl.parse_applied(outcome.stdout)
+
     def delete(self, release: Release, *, timeout_s: float | None = None) -> None:
         """Delete the release's documents in reverse and return when they and their pods are gone.
 

@@ -94,7 +94,7 @@ def wait_for_rollout(
             )
         if is_rolled_out(workload) and not stable_s:
             return Rollout(ref, _ready(workload), deadline.elapsed_s())
-        return _Wait(reader, ref, deadline, patience, stable_s, log_lines).run(_selector(workload))
+        return _Wait(reader, ref, deadline, patience, stable_s, log_lines).run(pod_selector(workload))
 
 
 def rollout_problem(
@@ -114,7 +114,7 @@ def rollout_problem(
         if workload is None:
             return RolloutError(f"see what is wrong with {ref}", reason="Deleted", seen="there is no such object")
         wait = _Wait(reader, ref, Deadline(0.0), Patience(tolerated_restarts, 0.0), 0.0, log_lines)
-        return wait.problem(_selector(workload))
+        return wait.problem(pod_selector(workload))
 
 
 def problem_in(cluster: ClusterHandle, namespace: str) -> RolloutError | None:
@@ -157,7 +157,12 @@ def is_rolled_out(workload: Body) -> bool:
     if workload["kind"] == "StatefulSet":
         # A StatefulSet counts as updated only what has another revision than the current one.
         current = status.get("currentRevision") == status.get("updateRevision")
-        return bool(status.get("readyReplicas", 0) >= wanted and (current or updated >= wanted))
+        # Below its partition pods keep their revision; with OnDelete all do until somebody deletes them.
+        strategy = spec.get("updateStrategy", {})
+        kept = (strategy.get("rollingUpdate") or {}).get("partition", 0)
+        if strategy.get("type") == "OnDelete":
+            kept = wanted
+        return bool(status.get("readyReplicas", 0) >= wanted and (current or updated >= wanted - kept))
     return bool(
         updated >= wanted and status.get("replicas", 0) <= updated and status.get("availableReplicas", 0) >= updated
     )
@@ -169,8 +174,8 @@ def _ready(workload: Body) -> int:
     return int(status.get(name, 0))
 
 
-def _selector(workload: Body) -> str:
-    """A ``spec.selector`` as a label selector's text."""
+def pod_selector(workload: Body) -> str:
+    """Return a workload's ``spec.selector`` as a label selector's text."""
     selector = workload["spec"]["selector"]
     parts = [f"{key}={value}" for key, value in selector.get("matchLabels", {}).items()]
     for expression in selector.get("matchExpressions", ()):
