@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from harness.assembly import Assembly
     from harness.cluster.provider import ClusterHandle, ClusterSpec
     from harness.cluster.pytest_kind import SeatrialKindCluster
+    from harness.deploy.bodywork import BodyworkDeployer
     from harness.deploy.helm import HelmDeployer
     from harness.deploy.kubectl import KubectlDeployer
     from harness.deploy.manifests import ManifestDeployer
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from harness.deploy.seldon_core import SeldonCore
     from harness.engine.engine import Engine
     from harness.evidence.recorder import Recorder
-    from harness.evidence.session import EvidenceSession
+    from harness.evidence.session import Account, EvidenceSession
     from harness.gateway.contour import Gateway
     from harness.images.container import ContainerSpec, RunningContainer
     from harness.images.reference import ImageRef
@@ -56,6 +57,9 @@ WORKERS: pytest.StashKey[Recorder] = pytest.StashKey()
 
 # The signal that ended the run, for its exit code.
 TERMINATED: pytest.StashKey[int] = pytest.StashKey()
+
+# The outcomes of tests that pytest keeps reports of, among other things that it counts.
+_OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 
 # What a controller of parallel workers tells each: which run it takes part in.
 WORKER_RUN = "seatrial_run"
@@ -154,20 +158,45 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say where the time went and where the evidence is; parallel workers leave that to their controller."""
-    if not hasattr(config, "workerinput") and (lines := _summary(config)):
-        terminalreporter.section("seatrial")
-        for line in lines:
+    if hasattr(config, "workerinput") or (account := _account(config)) is None:
+        return
+    terminalreporter.section("seatrial")
+    for line in account.lines():
+        terminalreporter.write_line(line)
+    evidence = config.stash[SETTINGS].evidence
+    if evidence.job_summary is not None:
+        outcomes = {name: len(reports) for name, reports in terminalreporter.stats.items() if name in _OUTCOMES}
+        try:
+            with evidence.job_summary.open("a", encoding="utf-8") as page:
+                page.write(account.markdown(outcomes))
+        except OSError as error:
+            terminalreporter.write_line(f"no job summary in '{evidence.job_summary}': {error.strerror}")
+    if evidence.annotations == "github":
+        for line in _annotations(terminalreporter, config, account):
             terminalreporter.write_line(line)
 
 
-def _summary(config: pytest.Config) -> list[str]:
+def _account(config: pytest.Config) -> Account | None:
     if (evidence := config.stash.get(EVIDENCE, None)) is not None:
-        return evidence.summary()
+        return evidence.finish()
     if (recorder := config.stash.get(WORKERS, None)) is not None:
         from harness.evidence.session import finish_workers
 
         return finish_workers(recorder, config.stash[SETTINGS])
-    return []
+    return None
+
+
+def _annotations(terminalreporter: pytest.TerminalReporter, config: pytest.Config, account: Account) -> Iterator[str]:
+    """Yield what has GitHub show each failed test beside its code, files named from the working directory."""
+    from harness.commands.github import annotation
+
+    masked = {(failure.test, failure.when): failure.message for failure in account.evidence.failures}
+    for report in (*terminalreporter.stats.get("error", ()), *terminalreporter.stats.get("failed", ())):
+        if isinstance(report, pytest.TestReport):
+            name, line, _ = report.location
+            file = os.path.relpath(config.rootpath / name, config.invocation_params.dir)
+            message = masked.get((report.nodeid, report.when)) or report.longreprtext
+            yield annotation("error", message, title=report.nodeid, file=file, line=0 if line is None else line + 1)
 
 
 # -- the run
@@ -387,6 +416,22 @@ def seldon(site: Site, seldon_core: SeldonCore) -> Iterator[SeldonDeployer]:
     """Deploys models through Seldon's operator; what a test leaves is deleted."""
     del seldon_core  # it has to be there, no more
     with closing(site.seldon()) as deployer:
+        yield deployer
+
+
+# -- Bodywork
+
+
+@pytest.fixture(scope="session")
+def bodywork_image() -> str:
+    """The image that Bodywork's command line runs in. Override it for one that trusts a world of stand-ins."""
+    return "bodyworkml/bodywork-core:latest"
+
+
+@pytest.fixture
+def bodywork(site: Site, bodywork_image: str) -> Iterator[BodyworkDeployer]:
+    """Runs Bodywork's pipelines; what a test leaves is deleted."""
+    with closing(site.bodywork(bodywork_image)) as deployer:
         yield deployer
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Protocol
 
@@ -33,11 +34,27 @@ class Deployer(Protocol):
         """Delete every release that is still there and give up the connection to the cluster."""
 
 
+@dataclass(frozen=True)
+class Log:
+    """Where the lines of a long operation go while it runs.
+
+    Args:
+        path: the file they are in afterwards; empty where nobody keeps them.
+        write: takes one line.
+    """
+
+    path: str
+    write: Callable[[str], None]
+
+
 class Witness(Protocol):
     """Told what one deployer does, so that a failure's evidence can show it."""
 
     def waiting(self, what: str) -> AbstractContextManager[None]:
         """Hear that the deployer waits, e.g. to ``roll out release 'app'``, while the block runs."""
+
+    def log(self, name: str) -> AbstractContextManager[Log]:
+        """Give a log to what the deployer runs while the block runs, e.g. ``bodywork-workflow``."""
 
     def deployed(self, release: Release) -> None:
         """Hear of `release` as soon as it was sent, also of one that the cluster then refuses or that never runs."""
@@ -55,6 +72,10 @@ class NoWitness:
     def waiting(self, what: str) -> AbstractContextManager[None]:  # noqa: ARG002 - the protocol's signature
         """See :meth:`Witness.waiting`."""
         return nullcontext()
+
+    def log(self, name: str) -> AbstractContextManager[Log]:  # noqa: ARG002 - the protocol's signature
+        """See :meth:`Witness.log`."""
+        return nullcontext(Log("", lambda _: None))
 
     def deployed(self, release: Release) -> None:
         """See :meth:`Witness.deployed`."""

@@ -63,26 +63,17 @@ class RunDirectory:
         """The accounts that parallel workers have written."""
         return sorted((self.path / "workers").glob("*.json"))
 
-    @property
-    def logs(self) -> Path:
-        """Directory for logs of long operations, made when asked for."""
-        return _made(self.path / "logs")
-
     def of_failure(self, test: str, when: str) -> Path:
         """Directory for what is collected when `test` fails in its phase `when`, made when asked for."""
         return _made(self.path / "failures" / dns_label(test, when))
 
+    def of_log(self, name: str) -> Path:
+        """A file of its own for what a program called `name` writes; its directory is made when asked for."""
+        return self._file_of_its_own(_made(self.path / "logs"), name, ".log")
+
     def of_traffic(self, name: str) -> Path:
         """A file of its own for the picture of traffic called `name`; its directory is made when asked for."""
-        parent = _made(self.path / "traffic")
-        worker = (self.worker,) if self.worker else ()
-        number = 1
-        while True:
-            path = parent / f"{dns_label(name, *worker, str(number))}.svg"
-            with contextlib.suppress(FileExistsError):
-                path.touch(exist_ok=False)
-                return path
-            number += 1
+        return self._file_of_its_own(_made(self.path / "traffic"), name, ".svg")
 
     def of_release(self, name: str) -> Path:
         """A directory of its own for what is collected about a failed release before it is taken back."""
@@ -93,6 +84,16 @@ class RunDirectory:
             with contextlib.suppress(FileExistsError):
                 path = parent / dns_label(name, *worker, str(number))
                 path.mkdir()
+                return path
+            number += 1
+
+    def _file_of_its_own(self, parent: Path, name: str, suffix: str) -> Path:
+        worker = (self.worker,) if self.worker else ()
+        number = 1
+        while True:
+            path = parent / f"{dns_label(name, *worker, str(number))}{suffix}"
+            with contextlib.suppress(FileExistsError):
+                path.touch(exist_ok=False)
                 return path
             number += 1
 

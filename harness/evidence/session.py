@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.cluster.provider import ClusterHandle
-from harness.deploy.deployer import Witness
+from harness.deploy.deployer import Log, Witness
 from harness.deploy.release import Release
 from harness.evidence.collect import cluster_collectors, collect
 from harness.evidence.directory import RunDirectory
-from harness.evidence.model import ChosenSetting, Failure, TrafficRecord
+from harness.evidence.job_summary import job_summary
+from harness.evidence.model import ChosenSetting, Evidence, Failure, TrafficRecord
 from harness.evidence.prune import prune
 from harness.evidence.recorder import Recorder
 from harness.evidence.summary import summary_lines
@@ -88,6 +89,7 @@ class _DeployerWitness:
         handle: the deployer's cluster.
         look: collects what there is to see of a release now and returns the files.
         recorder: records what is waited for.
+        log: gives a log to what runs for long.
     """
 
     def __init__(
@@ -96,17 +98,23 @@ class _DeployerWitness:
         handle: ClusterHandle,
         look: Callable[[ClusterHandle, Release], Sequence[Path]],
         recorder: Recorder,
+        log: Callable[[str], AbstractContextManager[Log]],
     ) -> None:
         self._scene = scene
         self._handle = handle
         self._look = look
         self._recorder = recorder
+        self._log = log
         self._releases: list[tuple[ClusterHandle, Release]] = []
         self._files: list[Path] = []
 
     def waiting(self, what: str) -> AbstractContextManager[None]:
         """See :meth:`harness.deploy.deployer.Witness.waiting`."""
         return self._recorder.step(what, phase="deploy")
+
+    def log(self, name: str) -> AbstractContextManager[Log]:
+        """See :meth:`harness.deploy.deployer.Witness.log`."""
+        return self._log(name)
 
     def deployed(self, release: Release) -> None:
         """See :meth:`harness.deploy.deployer.Witness.deployed`."""
@@ -195,7 +203,23 @@ class EvidenceSession:
 
     def witness(self, handle: ClusterHandle) -> Witness:
         """Return what one deployer tells of its releases."""
-        return _DeployerWitness(self.scene, handle, self._look_at, self._recorder)
+        return _DeployerWitness(self.scene, handle, self._look_at, self._recorder, self.log)
+
+    @contextmanager
+    def log(self, name: str) -> Iterator[Log]:
+        """Have what a program writes kept, secrets masked, line by line while the block runs.
+
+        Args:
+            name: what it is the log of.
+        """
+        path = self._directory.of_log(name)
+        with path.open("w", encoding="utf-8", buffering=1) as file:
+
+            def write(line: str) -> None:
+                # In one piece: standard output and error come from a thread each.
+                file.write(f"{self._recorder.redact(line)}\n")
+
+            yield Log(str(path), write)
 
     def _look_at(self, handle: ClusterHandle, release: Release) -> tuple[Path, ...]:
         directory = self._directory.of_release(release.name)
@@ -226,23 +250,44 @@ class EvidenceSession:
         """Write what is recorded so far."""
         write_json(self._recorder.evidence(), self._directory.record)
 
-    def summary(self) -> list[str]:
-        """Write the final record and return the lines for the terminal."""
+    def finish(self) -> Account:
+        """Write the final record and return it."""
         return finish(self._recorder, self._directory)
 
 
-def finish(recorder: Recorder, directory: RunDirectory) -> list[str]:
-    """Write the final record of a run, its parallel workers' records included, and return the terminal's lines."""
+@dataclass(frozen=True)
+class Account:
+    """A run that is over.
+
+    Args:
+        evidence: all of it, its parallel workers' part included.
+        directory: where it was written.
+    """
+
+    evidence: Evidence
+    directory: Path
+
+    def lines(self) -> list[str]:
+        """Return the lines for the terminal."""
+        return summary_lines(self.evidence, self.directory)
+
+    def markdown(self, outcomes: Mapping[str, int]) -> str:
+        """Return the page for a CI system; see :func:`~harness.evidence.job_summary.job_summary`."""
+        return job_summary(self.evidence, outcomes, self.directory)
+
+
+def finish(recorder: Recorder, directory: RunDirectory) -> Account:
+    """Write the final record of a run, its parallel workers' records included, and return it."""
     whole = merge(recorder.evidence(), directory.worker_records())
     write_json(whole, directory.record)
-    return summary_lines(whole, directory.path)
+    return Account(whole, directory.path)
 
 
-def finish_workers(recorder: Recorder, settings: Settings) -> list[str]:
-    """Do the same in a controller that ran no test itself; no lines when none of its workers left anything."""
+def finish_workers(recorder: Recorder, settings: Settings) -> Account | None:
+    """Do the same in a controller that ran no test itself; ``None`` when none of its workers left anything."""
     directory = RunDirectory.of_run(settings.evidence.directory, recorder.run)
     if not directory.path.is_dir():
-        return []
+        return None
     recorder.settings(chosen_settings(settings))
     directory.create()
     prune(settings.evidence.directory, keep=settings.evidence.kept_runs)

@@ -1,0 +1,426 @@
+"""Running Bodywork's pipelines: projects in git whose stages train and serve in a cluster.
+
+Written for Bodywork 2.0 and 2.1 (bodywork.yaml version "1.0"), checked with 2.1.3. What is deployed is scored like any
+other Service: :func:`harness.access.api_proxy.api_proxy` takes :meth:`Pipeline.service`, a gateway
+:meth:`Pipeline.ingress_path`.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.cluster.provider import ClusterHandle
+from harness.commands import bodywork, kubectl
+from harness.commands.bodywork import CronJob, DeployedService, Problem, StageLog, WorkflowRun
+from harness.deploy.deployer import ClusterDeployer, Witness
+from harness.deploy.release import Release, ResourceRef
+from harness.deploy.rollout import wait_for_rollout
+from harness.deploy.watching import reading
+from harness.errors import BodyworkError, BodyworkProjectError, BodyworkStageError, RolloutError
+from harness.process.outcome import Outcome
+from harness.process.runner import LineSink, Runner
+from harness.settings.model import DeploySettings
+from harness.wait import Deadline
+
+METHOD = "bodywork"
+
+_RBAC = "rbac.authorization.k8s.io/v1"
+_CONTROLLER = "bodywork-workflow-controller"
+_STAGES = "bodywork-jobs-and-deployments"
+
+# Commands that ask the API server a few questions; importing the kubernetes client takes Bodywork 2 s of it.
+_COMMAND_TIMEOUT_S = 60.0
+# Bodywork gives each stage its own limit and 90 s more: three stages of two minutes.
+WORKFLOW_TIMEOUT_S = 600.0
+
+_PROJECT_REASONS = frozenset(
+    {
+        "no such branch",
+        "no such repository",
+        "bad URL",
+        "malformed configuration",
+        "invalid configuration",
+        "wrong configuration version",
+        "no such image",
+        "bad image name",
+    }
+)
+_STAGE_REASONS = frozenset(
+    {"bad requirement", "stage failed", "stage timed out", "service timed out", "race in Bodywork"}
+)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A project in git, and where it runs.
+
+    Args:
+        url: address of its repository, e.g. ``https://github.com/bodywork-ml/bodywork-ml-pipeline-project``.
+        project: its name in bodywork.yaml.
+        namespace: a namespace that was set up for Bodywork.
+        branch: the branch to run.
+    """
+
+    url: str
+    project: str
+    namespace: str
+    branch: str = "master"
+
+    def service(self, stage: str) -> str:
+        """Return the name of a service stage's Deployment, Service and Ingress.
+
+        >>> Pipeline("https://github.com/o/iris", "iris", "ml").service("stage_2_serve")
+        'iris--stage-2-serve'
+        """
+        return _valid_name(f"{self.project}--{stage}")
+
+    def ingress_path(self, stage: str) -> str:
+        """Return the path under which an ingress controller serves a stage that asks for it."""
+        return f"/{self.namespace}/{self.service(stage)}"
+
+
+def _valid_name(text: str) -> str:
+    """Return `text` as Bodywork 2.1.3 makes it a Kubernetes name (k8s/utils.py, ``make_valid_k8s_name``)."""
+    return re.sub(r"[_\s]", "-", text.strip())
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A workflow that succeeded.
+
+    Args:
+        release: the services it deployed, those of earlier workflows of the project included.
+        stages: what its stages wrote, in their order; of a service stage, what one pod had written when it was ready.
+        duration_s: seconds it took.
+        output: all that Bodywork wrote.
+    """
+
+    release: Release
+    stages: tuple[StageLog, ...]
+    duration_s: float
+    output: str
+
+
+class Program(Protocol):
+    """Runs ``bodywork``: :class:`~harness.deploy.bodywork_container.BodyworkContainer`."""
+
+    def run(self, args: tuple[str, ...], *, timeout_s: float, on_line: LineSink) -> Outcome:
+        """Run one command to its end; raise for what kept it from running at all."""
+
+
+class BodyworkDeployer(ClusterDeployer):
+    """Sets namespaces up for Bodywork and runs pipelines in them; closing it removes what it made.
+
+    Args:
+        handle: the cluster; Bodywork 2.1 needs Kubernetes 1.21 or older.
+        runner: runs kubectl.
+        settings: limits.
+        program: runs Bodywork.
+        witness: told what is deployed, and what Bodywork writes.
+    """
+
+    def __init__(
+        self,
+        handle: ClusterHandle,
+        runner: Runner,
+        settings: DeploySettings,
+        *,
+        program: Program,
+        witness: Witness | None = None,
+    ) -> None:
+        super().__init__(handle, runner, settings, witness=witness)
+        self._program = program
+
+    # -- namespaces
+
+    def setup_namespace(self, namespace: str) -> Release:
+        """Make a namespace, if it is not there, and give it the accounts that pipelines run under.
+
+        Returns:
+            What the command made, by what was there before and after; its notes are Bodywork's words.
+
+        Raises:
+            BodyworkError: Bodywork could not.
+        """
+        before = {ref for ref in _setup_objects(namespace) if self._exists(ref)}
+        missing = tuple(ref for ref in _setup_objects(namespace) if ref not in before)
+        release = Release(namespace, namespace, METHOD, missing)
+        self._live.enter(namespace, namespace, lambda: self.delete(release))
+        outcome = self._bodywork(f"set up namespace '{namespace}' for Bodywork", bodywork.setup_namespace(namespace))
+        said = bodywork.parse_setup_namespace(outcome.stdout)
+        release = Release(
+            namespace,
+            namespace,
+            METHOD,
+            tuple(ref for ref in missing if self._exists(ref)),
+            notes=outcome.stdout,
+            details={"created": said.created, "existing": said.existing},
+        )
+        self._witness.deployed(release)
+        return release
+
+    def leftovers(self, namespace: str) -> tuple[ResourceRef, ...]:
+        """Return what ``setup-namespace`` made outside the namespace, and what deleting it therefore leaves.
+
+        The ClusterRole is shared: it counts only when no other namespace is bound to it.
+        """
+        binding = ResourceRef("ClusterRoleBinding", f"{_CONTROLLER}--{namespace}", api_version=_RBAC)
+        role = ResourceRef("ClusterRole", _CONTROLLER, api_version=_RBAC)
+        with reading(self._api) as reader:
+            bindings = reader.get(f"/apis/{_RBAC}/clusterrolebindings")["items"]
+            others = [
+                item["metadata"]["name"]
+                for item in bindings
+                if item["roleRef"]["name"] == _CONTROLLER and item["metadata"]["name"] != binding.name
+            ]
+            return tuple(ref for ref in (binding, *(() if others else (role,))) if reader.exists(ref))
+
+    # -- workflows
+
+    def run(self, pipeline: Pipeline, *, timeout_s: float = WORKFLOW_TIMEOUT_S) -> Workflow:
+        """Run a pipeline's stages once, as ``bodywork workflow`` does, and return when they have ended well.
+
+        What a failed workflow leaves of its services stays to be looked at, until the namespace goes.
+
+        Args:
+            pipeline: what to run.
+            timeout_s: limit in seconds; Bodywork is stopped then, and what it has begun goes on.
+
+        Raises:
+            BodyworkProjectError: what the repository holds cannot be run.
+            BodyworkStageError: a stage failed or did not end in time; the message has the stage's own reason.
+            BodyworkError: the cluster, Docker Hub or Bodywork itself is in the way.
+            CommandTimeoutError: the limit passed.
+        """
+        attempted = f"run the workflow of {pipeline.url}, branch '{pipeline.branch}', in '{pipeline.namespace}'"
+        args = bodywork.workflow(pipeline.url, pipeline.branch, namespace=pipeline.namespace)
+        try:
+            outcome = self._bodywork(attempted, args, timeout_s=timeout_s)
+        except BodyworkError:
+            self._witness.deployed(self.deployed(pipeline))  # its pods are what evidence is wanted of
+            raise
+        return self._workflow(pipeline, outcome.stdout, outcome.duration_s)
+
+    def deployed(self, pipeline: Pipeline) -> Release:
+        """Return what workflows of the pipeline have deployed: a Deployment, Service and Ingress per service stage."""
+        prefix = _valid_name(f"{pipeline.project}--")
+        found: list[ResourceRef] = []
+        with reading(self._api) as reader:
+            for kind, version in (("Deployment", "apps/v1"), ("Service", "v1"), ("Ingress", "networking.k8s.io/v1")):
+                probe = ResourceRef(kind, "", pipeline.namespace, version)
+                items = reader.get(reader.collection(probe))["items"]
+                names = [item["metadata"]["name"] for item in items]
+                found += [
+                    ResourceRef(kind, name, pipeline.namespace, version) for name in names if name.startswith(prefix)
+                ]
+        return Release(pipeline.project, pipeline.namespace, METHOD, tuple(found))
+
+    def services(self, namespace: str) -> tuple[DeployedService, ...]:
+        """Return what ``bodywork service display`` shows.
+
+        Raises:
+            BodyworkError: Bodywork could not.
+        """
+        outcome = self._bodywork(
+            f"see the services of namespace '{namespace}'", bodywork.service_display(namespace=namespace)
+        )
+        return bodywork.parse_services(outcome.stdout)
+
+    def delete(self, release: Release, *, timeout_s: float | None = None) -> None:
+        """Delete a release's objects and return when they and their pods are gone; see :meth:`Deployer.delete`.
+
+        A namespace goes with all that is in it. A ClusterRole that another namespace needs stays.
+
+        Raises:
+            WaitTimeoutError: some are not gone in time; the message says what holds each.
+        """
+        deadline = Deadline(timeout_s or self._settings.rollout_timeout_s)
+        refs = [ref for ref in release.resources if ref.kind not in {"ClusterRole", "ClusterRoleBinding"}]
+        if len(refs) < len(release.resources):
+            refs += self.leftovers(release.namespace)
+        namespaces = [ref.name for ref in refs if ref.kind == "Namespace"]
+        # What is in a namespace that goes need not be named.
+        refs = [ref for ref in refs if ref.namespace not in namespaces]
+        for ref in refs:
+            args = kubectl.delete(f"{_resource(ref)}/{ref.name}", namespace=ref.namespace, timeout_s=deadline.timeout_s)
+            self._runner.run(self._handle.kubectl_command(*args).with_timeout(deadline.timeout_s + 10)).check()
+        self._wait_until_gone(Release(release.name, release.namespace, METHOD, tuple(refs)), deadline)
+        self._live.forget(release.namespace, release.name)
+
+    # -- schedules
+
+    def schedule(
+        self, pipeline: Pipeline, name: str, *, schedule: str, retries: int = 2, history_limit: int = 1
+    ) -> CronJob:
+        """Have a pipeline run on a schedule, in the cluster; return it as ``bodywork cronjob display`` shows it.
+
+        Args:
+            pipeline: what to run; its pods are of ``bodyworkml/bodywork-core:latest``, whatever bodywork.yaml says.
+            name: the CronJob's name.
+            schedule: five fields of cron; ``* 0 * * *`` is each minute from midnight to one.
+            retries: how often a workflow that failed is run again.
+            history_limit: how many ended workflows are kept.
+
+        Raises:
+            BodyworkError: Bodywork, or the cluster, does not take it.
+        """
+        args = bodywork.cronjob_create(
+            name,
+            namespace=pipeline.namespace,
+            schedule=schedule,
+            url=pipeline.url,
+            branch=pipeline.branch,
+            retries=retries,
+            history_limit=history_limit,
+        )
+        attempted = f"schedule '{name}' at '{schedule}' in namespace '{pipeline.namespace}'"
+        self._bodywork(attempted, args)
+        found = [one for one in self.schedules(pipeline.namespace) if one.name == _valid_name(name)]
+        if not found:
+            raise BodyworkError(attempted, reason="unknown", seen="Bodywork says nothing amiss, and shows no such one")
+        return found[0]
+
+    def schedules(self, namespace: str) -> tuple[CronJob, ...]:
+        """Return what ``bodywork cronjob display`` shows.
+
+        Raises:
+            BodyworkError: Bodywork could not.
+        """
+        attempted = f"see the schedules of namespace '{namespace}'"
+        return bodywork.parse_cronjobs(self._bodywork(attempted, bodywork.cronjob_display(namespace=namespace)).stdout)
+
+    def unschedule(self, name: str, *, namespace: str) -> None:
+        """Delete a schedule, and the workflows that it has started.
+
+        Raises:
+            BodyworkError: Bodywork could not.
+        """
+        attempted = f"delete schedule '{name}' of namespace '{namespace}'"
+        self._bodywork(attempted, bodywork.cronjob_delete(name, namespace=namespace))
+
+    def history(self, name: str, *, namespace: str) -> tuple[WorkflowRun, ...]:
+        """Return the workflows of a schedule that are not removed yet: ended ones go after 15 minutes.
+
+        Raises:
+            BodyworkError: Bodywork could not.
+        """
+        attempted = f"see the history of schedule '{name}' in namespace '{namespace}'"
+        outcome = self._bodywork(attempted, bodywork.cronjob_history(name, namespace=namespace))
+        return bodywork.parse_history(outcome.stdout)
+
+    def logs(self, job: str, *, namespace: str) -> str:
+        """Return what one workflow of a schedule wrote, its stages' output included.
+
+        Args:
+            job: a name from the history.
+            namespace: where it ran.
+
+        Raises:
+            BodyworkError: there is no such workflow.
+        """
+        return self._logs(job, namespace).stdout
+
+    def trigger(self, name: str, *, namespace: str) -> str:
+        """Run a schedule's workflow now, as ``kubectl create job --from`` does; return the Job's name.
+
+        Raises:
+            CommandError: there is no such schedule.
+        """
+        job = f"{name}-{secrets.token_hex(3)}"  # the history knows a schedule's Jobs by how their names begin
+        args = kubectl.create_job_from_cronjob(job, name, namespace=namespace)
+        self._runner.run(self._handle.kubectl_command(*args)).check()
+        return job
+
+    def wait_for_workflow(self, pipeline: Pipeline, job: str, *, timeout_s: float = WORKFLOW_TIMEOUT_S) -> Workflow:
+        """Return when a workflow that runs in the cluster has ended well.
+
+        Args:
+            pipeline: what it runs.
+            job: the Job's name.
+            timeout_s: limit in seconds.
+
+        Raises:
+            BodyworkError: it failed, for the reason that its log gives.
+            RolloutError: it failed or did not end in time, and its log gives no reason.
+        """
+        namespace = pipeline.namespace
+        ref = ResourceRef("Job", job, namespace, "batch/v1")
+        attempted = f"run workflow '{job}' in namespace '{namespace}'"
+        try:
+            with self._witness.waiting(attempted):
+                done = wait_for_rollout(self._api, ref, timeout_s)
+        except RolloutError as error:
+            self._witness.deployed(self.deployed(pipeline))
+            # Exit code 1: what ended well has no problem, and this did not.
+            output = str(error.facts.get("log", "")) or _output(self._logs(job, namespace))
+            problem = bodywork.parse_problem(output, exit_code=1)
+            if problem is None or problem.reason == "unknown":
+                raise
+            raise _error(attempted, problem, output, "") from error
+        return self._workflow(pipeline, self.logs(job, namespace=namespace), done.duration_s)
+
+    # -- shared
+
+    def _workflow(self, pipeline: Pipeline, output: str, duration_s: float) -> Workflow:
+        release = self.deployed(pipeline)
+        self._witness.deployed(release)
+        return Workflow(release, bodywork.parse_stage_logs(output), duration_s, output)
+
+    def _logs(self, job: str, namespace: str) -> Outcome:
+        args = bodywork.cronjob_logs(job, namespace=namespace)
+        # What the workflow says of itself is no problem of this command's: that one's is a sentence of its own.
+        return self._run(f"read the log of workflow '{job}' in namespace '{namespace}'", args, _COMMAND_TIMEOUT_S)[0]
+
+    def _bodywork(self, attempted: str, args: tuple[str, ...], *, timeout_s: float = _COMMAND_TIMEOUT_S) -> Outcome:
+        """Run one command and hold what it says against what it was asked for."""
+        outcome, log = self._run(attempted, args, timeout_s)
+        output = _output(outcome)
+        problem = bodywork.parse_problem(output, exit_code=outcome.exit_code)
+        if problem is not None:
+            raise _error(attempted, problem, output, log)
+        return outcome
+
+    def _run(self, attempted: str, args: tuple[str, ...], timeout_s: float) -> tuple[Outcome, str]:
+        words = [word for word in args[:2] if not word.startswith("-")]
+        with self._witness.waiting(attempted), self._witness.log("-".join(["bodywork", *words])) as log:
+            return self._program.run(args, timeout_s=timeout_s, on_line=log.write), log.path
+
+    def _exists(self, ref: ResourceRef) -> bool:
+        with reading(self._api) as reader:
+            return reader.exists(ref)
+
+
+def _output(outcome: Outcome) -> str:
+    return f"{outcome.stdout}\n{outcome.stderr}"
+
+
+def _error(attempted: str, problem: Problem, output: str, log: str) -> BodyworkError:
+    """Return the error whose type says what the caller can do about `problem`."""
+    kind: type[BodyworkError] = BodyworkError
+    if problem.reason in _PROJECT_REASONS:
+        kind = BodyworkProjectError
+    elif problem.reason in _STAGE_REASONS:
+        kind = BodyworkStageError
+    return kind(attempted, reason=problem.reason, output=output, log=log, seen=problem.message, hint=problem.hint)
+
+
+def _setup_objects(namespace: str) -> Sequence[ResourceRef]:
+    """Return all that ``setup-namespace`` sees to (k8s/auth.py and cli/setup_namespace.py of 2.1.3), in its order."""
+    accounts: list[ResourceRef] = [ResourceRef("Namespace", namespace)]
+    for name in (_CONTROLLER, _STAGES):
+        accounts.append(ResourceRef("ServiceAccount", name, namespace))
+        accounts += [ResourceRef(kind, name, namespace, _RBAC) for kind in ("Role", "RoleBinding")]
+        if name == _CONTROLLER:
+            accounts.append(ResourceRef("ClusterRole", name, api_version=_RBAC))
+            accounts.append(ResourceRef("ClusterRoleBinding", f"{name}--{namespace}", api_version=_RBAC))
+    return accounts
+
+
+def _resource(ref: ResourceRef) -> str:
+    """Return the kind as kubectl takes it, with its API group: several groups have an Ingress."""
+    group, _, version = ref.api_version.rpartition("/")
+    return f"{ref.kind.lower()}.{version}.{group}" if group else ref.kind.lower()
