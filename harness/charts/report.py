@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.charts.check import ChartReport
 from harness.charts.finding import Finding
+from harness.commands import github
 
 
 def as_text(reports: Sequence[ChartReport], base: Path) -> str:
@@ -77,33 +78,21 @@ def as_json(reports: Sequence[ChartReport], base: Path) -> str:
 
 
 def as_github(reports: Sequence[ChartReport], base: Path) -> str:
-    """Return the findings as annotations of GitHub Actions.
-
-    Source: https://docs.github.com/actions/reference/workflow-commands-for-github-actions (setting an error message).
-    """
+    """Return the findings as annotations of GitHub Actions."""
     return "\n".join(_annotation(finding, base) for report in reports for finding in report.findings)
 
 
 def _annotation(finding: Finding, base: Path) -> str:
-    properties = {
-        "file": _from(base, finding.file),
-        "line": str(finding.line) if finding.line else "",
-        "title": f"{finding.chart}: {finding.check}",
-    }
-    given = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value)
     seen = " ".join(
         part for part in (_seen("with", finding.values), _seen("on Kubernetes", finding.kubernetes)) if part
     )
-    text = "\n".join(part for part in (finding.message, finding.hint and f"try: {finding.hint}", seen) if part)
-    return f"::{finding.severity} {given}::{_data(text)}"
-
-
-def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+    return github.annotation(
+        finding.severity,
+        "\n".join(part for part in (finding.message, finding.hint and f"try: {finding.hint}", seen) if part),
+        title=f"{finding.chart}: {finding.check}",
+        file=_from(base, finding.file),
+        line=finding.line,
+    )
 
 
 def _from(base: Path, file: str) -> str:

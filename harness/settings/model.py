@@ -141,11 +141,15 @@ class EvidenceSettings:
         directory: parent of the runs' directories.
         kept_runs: for how many runs evidence is kept.
         log_tail_lines: container log lines kept per container.
+        job_summary: Markdown file that what the run showed is appended to.
+        annotations: the CI system that failed tests are printed for.
     """
 
     directory: Path
     kept_runs: int
     log_tail_lines: int
+    job_summary: Path | None
+    annotations: Literal["none", "github"]
 
 
 @dataclass(frozen=True)

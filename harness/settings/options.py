@@ -140,6 +140,12 @@ def _cache_dir(environment: Mapping[str, str], _: Mapping[str, object]) -> tuple
     return f"{home}/.cache/seatrial", "default"
 
 
+def _annotations(environment: Mapping[str, str], _: Mapping[str, object]) -> tuple[str, str]:
+    if environment.get("GITHUB_ACTIONS") == "true":
+        return "github", "environment GITHUB_ACTIONS"
+    return "none", "default"
+
+
 def _engine_data_dir(_: Mapping[str, str], settled: Mapping[str, object]) -> tuple[str, str]:
     return f"{settled['supply-cache']}/engine", "default"
 
@@ -409,6 +415,23 @@ OPTIONS: tuple[Option, ...] = (
         Count(),
         "container log lines kept per container",
         default="500",
+    ),
+    Option(
+        "job-summary",
+        "evidence",
+        "evidence.job_summary",
+        FilePath(must_exist=False),
+        "append what the run showed to this Markdown file",
+        # GitHub Actions shows that file on the page of the workflow's run.
+        variables=("GITHUB_STEP_SUMMARY",),
+    ),
+    Option(
+        "annotations",
+        "evidence",
+        "evidence.annotations",
+        Choice(("none", "github")),
+        "print failed tests so that a CI system shows them beside the code",
+        default=Derived("github where GITHUB_ACTIONS is true, else none", _annotations),
     ),
 )
 

@@ -100,7 +100,8 @@ def kubeconfig_of(port: int) -> dict[str, object]:
 @pytest.fixture(autouse=True)
 def home(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home and a cache of the test's own, and no variable that means something to the plugin."""
-    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "KUBECONFIG", "XDG_RUNTIME_DIR"):
+    ours = ("DOCKER_HOST", "DOCKER_CONTEXT", "KUBECONFIG", "XDG_RUNTIME_DIR", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY")
+    for name in (*ours, "PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         monkeypatch.delenv(name, raising=False)
     home = pytester.mkdir("home")
     monkeypatch.setenv("HOME", str(home))

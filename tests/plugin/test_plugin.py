@@ -233,6 +233,57 @@ def test_a_cluster_that_is_gone_is_said_instead(pytester: pytest.Pytester, fake_
     result.stdout.fnmatch_lines(["*- seatrial cluster -*", "the node is not running: exit code 137"])
 
 
+# -- for a CI system
+
+
+def test_github_shows_a_failed_test(
+    pytester: pytest.Pytester, fake_cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On GitHub a failure is an annotation at the test's line, and the job's page tells of it; secrets stay masked."""
+    page = pytester.path / "summary.md"
+    page.write_text("what another step said\n", encoding="utf-8")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
+    pytester.makeconftest(DEMO)
+    pytester.makepyfile(
+        test_it="""
+        def test_passes(demo):
+            pass
+
+        def test_fails(demo, seatrial):
+            seatrial.recorder.keep_secret("hush-hush")
+            raise OSError("reset by hush-hush")
+        """
+    )
+    result = pytester.runpytest(*fake_cluster.arguments)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["seatrial: job-summary=*summary.md (environment GITHUB_STEP_SUMMARY)"])
+    (line,) = (line for line in result.stdout.lines if line.startswith("::"))
+    assert line == "::error file=test_it.py,line=4,title=test_it.py%3A%3Atest_fails::reset by ****"
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("what another step said\n## Seatrial: 1 failed, 1 passed\n\n### `test_it.py::test_fails`\n")
+    assert "evidence: " in text
+    assert "hush-hush" not in text
+
+
+def test_elsewhere_nothing_is_printed_for_github(pytester: pytest.Pytester, fake_cluster: FakeCluster) -> None:
+    """On a machine of one's own a failure is told once."""
+    pytester.makeconftest(DEMO)
+    pytester.makepyfile("def test_fails(demo):\n    raise OSError('reset by peer')")
+    result = pytester.runpytest(*fake_cluster.arguments)
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("::error*")
+
+
+def test_a_page_that_cannot_be_written_breaks_nothing(pytester: pytest.Pytester, fake_cluster: FakeCluster) -> None:
+    """The run ends as it would, and says why there is no page."""
+    pytester.makeconftest(DEMO)
+    pytester.makepyfile("def test_passes(demo): pass")
+    result = pytester.runpytest(*fake_cluster.arguments, "--job-summary=absent/summary.md")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["no job summary in '*absent/summary.md': No such file or directory"])
+
+
 # -- beside other plugins
 
 LOADS = """
