@@ -34,13 +34,14 @@ def register(
     ) -> argparse.ArgumentParser:
         return to.add_parser(name, help=purpose, description=purpose, parents=parents)
 
-    parser = add(commands, "supply", "programs, files and images: list, get, verify, prune")
+    parser = add(commands, "supply", "programs, files and images: list, get, verify, prune, key")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     listing = add(verbs, "list", "show each artifact's source, version, digest, size and age")
     listing.add_argument("--long", action="store_true", help="show digests in full")
     get = add(verbs, "get", "fetch or build artifacts now")
     get.add_argument("names", nargs="*", metavar="NAME", help="artifacts to get; all of them when none is named")
     add(verbs, "verify", "read every artifact in full and compare digests")
+    add(verbs, "key", "print what changes with any pin or recipe: the key of a CI system's cache")
     prune = add(verbs, "prune", "remove what Seatrial downloaded and built")
     prune.add_argument("--stale", action="store_true", help="remove only what today's pins and recipes do not ask for")
 
@@ -71,6 +72,8 @@ def run(args: argparse.Namespace, supply: Supply, out: TextIO, *, prune: Prune) 
         names = args.names or supply.names()
         supply.require(names)
         text = "\n".join(report.supplied_line(supply.get(name)) for name in names)
+    elif args.verb == "key":
+        text = supply.key()
     elif args.verb == "verify":
         checked = supply.verify()
         text = report.verified_report(checked)

@@ -201,6 +201,11 @@ class Recipes:
         visit(self.get(name))
         return list(found.values())
 
+    def key(self) -> str:
+        """Return 12 hex digits that change when any recipe, or a pin that one uses, does."""
+        digests = "".join(f"{name} {self.get(name).digest}\n" for name in self.names())
+        return hashlib.sha256(digests.encode()).hexdigest()[:SHORT_DIGEST]
+
     def _get(self, name: str, asked_by: tuple[str, ...]) -> Recipe:
         if name in asked_by:
             raise SupplyError(f"read recipe '{name}'", seen=f"it needs itself: {' -> '.join([*asked_by, name])}")

@@ -57,6 +57,10 @@ class Supply:
         """Return the names of everything that can be asked for."""
         return self._recipes.names()
 
+    def key(self) -> str:
+        """Return what is the same as long as the same things would be supplied: for keeping them elsewhere."""
+        return self._recipes.key()
+
     def get(self, name: str) -> Program | Files | Image:
         """Return artifact `name`, whatever it is.
 

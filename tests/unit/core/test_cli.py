@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -75,6 +76,14 @@ def test_options_before_and_after_the_verb(argv: list[str], expected: dict[str, 
     """An option may stand on either side of the verb, and one that is not given leaves the other side alone."""
     found = Sources.from_argparse(cli.build_parser().parse_args(argv), {}).command_line
     assert {name: value for name, value in found.items() if value is not None} == expected
+
+
+def test_key_of_what_is_supplied(capsys: pytest.CaptureFixture[str]) -> None:
+    """The key is one word, the same each time, and asks for no engine and no network."""
+    printed = [(cli.main(["supply", "key", "--offline"]), capsys.readouterr().out) for _ in range(2)]
+    assert printed[0] == printed[1]
+    assert printed[0][0] == 0
+    assert re.fullmatch(r"[0-9a-f]{12}\n", printed[0][1])
 
 
 def test_parsers_share_nothing_between_calls() -> None:

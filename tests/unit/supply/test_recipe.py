@@ -92,6 +92,20 @@ def test_digest_covers_what_is_needed(write_recipe: Callable[..., Path], recipes
     assert _digest(recipes, "top") != before
 
 
+def test_key_of_all_recipes_changes_with_any(
+    write_recipe: Callable[..., Path], recipes: Callable[[], Recipes]
+) -> None:
+    """A cache kept under the key is found again until something else would be supplied."""
+    tool = write_recipe("tool", GO, {"main.go": "package main"})
+    write_recipe("base", 'kind = "rootfs"\nversion = "base"\n')
+    first = recipes().key()
+    assert recipes().key() == first
+    (tool / "main.go").write_text("package other", encoding="utf-8")
+    second = recipes().key()
+    write_recipe("more", GO)
+    assert len({first, second, recipes().key()}) == 3
+
+
 def test_digest_depends_on_the_processor(write_recipe: Callable[..., Path], tmp_path: Path, pins: Pins) -> None:
     """Two processors sharing one cache do not get each other's programs."""
     write_recipe("tool", GO)
@@ -199,6 +213,7 @@ def test_unknown_artifact_names_the_known_ones(
         recipes().get("tol")
 
 
+ROOT = Path(__file__).parents[3]
 SHIPPED = Recipes(Pins.load(), "amd64")
 
 
@@ -231,13 +246,15 @@ def _required(go_mod: str) -> dict[str, str]:
         ("contour", "github.com/projectcontour/contour", "contour"),
         ("contour", "sigs.k8s.io/gateway-api", "gateway-api"),
         ("controller-gen", "sigs.k8s.io/controller-tools", "controller-gen"),
+        ("actionlint", "github.com/rhysd/actionlint", "actionlint"),
     ],
 )
 def test_lock_files_agree_with_the_pins(name: str, module: str, pin: str) -> None:
     """A module's version in go.mod is the pinned one, and go.sum holds its digest."""
     version: Any = Pins.load().version(pin)
-    assert _required((RECIPES / name / "go.mod").read_text(encoding="utf-8"))[module] == version
-    assert f"{module} {version} h1:" in (RECIPES / name / "go.sum").read_text(encoding="utf-8")
+    directory = ROOT / "tests" / "lint" / "recipes" / name if name == "actionlint" else RECIPES / name
+    assert _required((directory / "go.mod").read_text(encoding="utf-8"))[module] == version
+    assert f"{module} {version} h1:" in (directory / "go.sum").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", [name for name in SHIPPED.names() if SHIPPED.get(name).kind == "module-files"])
