@@ -198,6 +198,14 @@ class Assembly:
         self._pending.append(future)
         return future
 
+    def leave_cluster(self, handle: ClusterHandle) -> None:
+        """Give a cluster up before the run ends: it is removed unless it is kept or other runs use it."""
+        if isinstance(self.provider, KindProvider):
+            with self.recorder.step(f"leave cluster '{handle.name}'", phase="cleanup"):
+                self.provider.release(handle.name)
+        known = self.evidence.scene.known
+        known[:] = [one for one in known if one != handle]
+
     def kind_cluster(self, handle: ClusterHandle, spec: ClusterSpec) -> SeatrialKindCluster:
         """Return `handle` as the class that suites written for pytest-kind know."""
         return SeatrialKindCluster(

@@ -23,12 +23,17 @@ from harness.settings import options
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+    from pathlib import Path
     from types import FrameType
 
     from harness.access.endpoint import Endpoint
     from harness.assembly import Assembly
+    from harness.charts.case import ChartCase
+    from harness.charts.snapshot import GoldenRenders
+    from harness.charts.voyage import Log
     from harness.cluster.provider import ClusterHandle, ClusterSpec
     from harness.cluster.pytest_kind import SeatrialKindCluster
+    from harness.cluster.rotation import ClusterRotation
     from harness.deploy.bodywork import BodyworkDeployer
     from harness.deploy.helm import HelmDeployer
     from harness.deploy.kubectl import KubectlDeployer
@@ -60,6 +65,9 @@ TERMINATED: pytest.StashKey[int] = pytest.StashKey()
 
 # The outcomes of tests that pytest keeps reports of, among other things that it counts.
 _OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
+
+# The fixture that says which Kubernetes version a test runs with.
+VERSION = "kubernetes_version"
 
 # What a controller of parallel workers tells each: which run it takes part in.
 WORKER_RUN = "seatrial_run"
@@ -104,11 +112,77 @@ def pytest_configure(config: pytest.Config) -> None:
     from harness.settings.resolve import Sources, resolve
     from harness.settings.values import known_kubernetes_versions
 
+    config.addinivalue_line("markers", "chart(path, ...): the charts that the test is about, relative to its file")
     config.addinivalue_line("markers", "scenario: a whole voyage: real cluster, real deployment, real score")
     try:
         config.stash[SETTINGS] = resolve(Sources.from_pytest(config), kubernetes_versions=known_kubernetes_versions())
     except SettingsError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test with every declared case of its charts, and what needs a cluster with every Kubernetes version."""
+    if "chart_case" in metafunc.fixturenames and not _is_parametrised(metafunc, "chart_case"):
+        metafunc.parametrize("chart_case", _cases(metafunc.definition), ids=lambda case: case.id)
+    versions = metafunc.config.stash[SETTINGS].cluster.kubernetes_versions
+    if len(versions) > 1 and VERSION in metafunc.fixturenames and not _is_parametrised(metafunc, VERSION):
+        metafunc.parametrize(VERSION, versions, indirect=True, scope="session", ids="kubernetes-{}".format)
+
+
+def _is_parametrised(metafunc: pytest.Metafunc, name: str) -> bool:
+    """Whether the test itself says with what."""
+    marks = metafunc.definition.iter_markers("parametrize")
+    return any(name in (mark.args[0] if isinstance(mark.args[0], str) else ",".join(mark.args[0])) for mark in marks)
+
+
+def _cases(item: pytest.Item) -> list[ChartCase]:
+    from harness.charts.case import find_cases
+    from harness.charts.changed import charts_below
+    from harness.errors import ChartError
+
+    try:
+        return find_cases(_charts_of(item) or charts_below(item.config.rootpath))
+    except (ChartError, SettingsError) as error:
+        raise pytest.Collector.CollectError(str(error)) from None
+
+
+def _charts_of(item: pytest.Item) -> list[Path]:
+    """Return the charts that a test names, and those of the case it runs with."""
+    named = [item.path.parent / path for mark in item.iter_markers("chart") for path in mark.args]
+    case = getattr(item, "callspec", None) and item.callspec.params.get("chart_case")  # type: ignore[attr-defined] # of functions only
+    return [*named, *([case.chart] if case else [])]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a branch does not touch, and bring what runs with the same Kubernetes version together."""
+    settings = config.stash[SETTINGS]
+    if (since := settings.charts.changed_since) is not None:
+        _select_changed(config, items, since)
+    if len(versions := settings.cluster.kubernetes_versions) > 1:
+        items.sort(key=lambda item: versions.index(version) if (version := _version_of(item)) else -1)
+
+
+def _select_changed(config: pytest.Config, items: list[pytest.Item], since: str) -> None:
+    from harness.charts.changed import find_changed
+    from harness.charts.repository import Repository
+    from harness.errors import HistoryError
+    from harness.process.runner import SubprocessRunner
+
+    try:
+        changed = find_changed(Repository.find(config.rootpath, SubprocessRunner()), since)
+    except (HistoryError, SettingsError) as error:
+        raise pytest.UsageError(str(error)) from None
+    left_out = [item for item in items if not changed.selects(item.path, _charts_of(item))]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _version_of(item: pytest.Item) -> str | None:
+    """Return the Kubernetes version that a test of a run with several runs with."""
+    callspec = getattr(item, "callspec", None)
+    return None if callspec is None else callspec.params.get(VERSION)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -270,21 +344,48 @@ def runner(seatrial: Assembly) -> Runner:
 
 
 @pytest.fixture(scope="session")
-def cluster_spec(request: pytest.FixtureRequest) -> ClusterSpec:
-    """The declaration of the cluster: one node. Override it for more nodes, port mappings or extra kind config."""
-    from harness.cluster.provider import ClusterSpec
-
-    return ClusterSpec(request.config.stash[SETTINGS].cluster.kubernetes)
+def kubernetes_version(request: pytest.FixtureRequest) -> str:
+    """The Kubernetes minor version of the cluster: with `--kubernetes=1.34,1.33` each of them in turn."""
+    return str(getattr(request, "param", request.config.stash[SETTINGS].cluster.kubernetes))
 
 
 @pytest.fixture(scope="session")
-def _pending_cluster(seatrial: Assembly, cluster_spec: ClusterSpec) -> Future[ClusterHandle]:
-    return seatrial.begin_cluster(cluster_spec)
+def cluster_spec(kubernetes_version: str) -> ClusterSpec:
+    """The declaration of the cluster: one node. Override it for more nodes, port mappings or extra kind config."""
+    from harness.cluster.provider import ClusterSpec
+
+    return ClusterSpec(kubernetes_version)
+
+
+@pytest.fixture(scope="session")
+def _clusters(seatrial: Assembly, request: pytest.FixtureRequest) -> ClusterRotation:
+    from harness.cluster.rotation import ClusterRotation
+
+    settings = seatrial.settings.cluster
+    needed = list(dict.fromkeys(version for item in request.session.items if (version := _version_of(item))))
+    return ClusterRotation(needed, settings.at_once, begin=seatrial.begin_cluster, leave=seatrial.leave_cluster)
+
+
+@pytest.fixture(scope="session")
+def _pending_cluster(
+    request: pytest.FixtureRequest, seatrial: Assembly, cluster_spec: ClusterSpec
+) -> Iterator[Future[ClusterHandle]]:
+    if len(request.config.stash[SETTINGS].cluster.kubernetes_versions) == 1:
+        yield seatrial.begin_cluster(cluster_spec)
+        return
+    clusters: ClusterRotation = request.getfixturevalue("_clusters")
+    yield clusters.start(cluster_spec)
+    clusters.end(cluster_spec.kubernetes)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _cluster_ahead(request: pytest.FixtureRequest) -> None:
-    """Begin the cluster before the first test when any test needs it: images are built meanwhile."""
+    """Begin the cluster before the first test when any test needs it: images are built meanwhile.
+
+    Not where there is one for each of several versions: a test brings its own.
+    """
+    if len(request.config.stash[SETTINGS].cluster.kubernetes_versions) > 1:
+        return
     if any("_pending_cluster" in getattr(item, "fixturenames", ()) for item in request.session.items):
         request.getfixturevalue("_pending_cluster")
 
@@ -392,6 +493,27 @@ def helm(site: Site) -> Iterator[HelmDeployer]:
     """Installs charts with Helm; what a test leaves is uninstalled."""
     with closing(site.helm()) as deployer:
         yield deployer
+
+
+# -- charts
+
+
+@pytest.fixture
+def chart_voyage(site: Site, helm: HelmDeployer) -> Callable[[ChartCase], Log]:
+    """Take a chart's case through the cluster: ``chart_voyage(chart_case)``; docs/charts.md tells how."""
+    return site.voyage(helm).run
+
+
+@pytest.fixture
+def golden_renders(
+    request: pytest.FixtureRequest, seatrial: Assembly, tmp_path_factory: pytest.TempPathFactory
+) -> GoldenRenders:
+    """Compare a chart with its goldens: ``golden_renders("charts/app")``; needs the extra seatrial[charts]."""
+    from harness.charts.render import Renderer
+    from harness.charts.snapshot import GoldenRenders
+
+    renderer = Renderer(seatrial.runner, seatrial.supply.program("helm").path, tmp_path_factory.mktemp("helm"))
+    return GoldenRenders(request.getfixturevalue("snapshot"), renderer)
 
 
 # -- Seldon Core

@@ -305,10 +305,10 @@ def _traffic(body: Mapping[str, Any]) -> Traffic:
     return Traffic(**{names[key]: value for key, value in body.items()})
 
 
-def find_cases(charts: Sequence[Path]) -> tuple[ChartCase, ...]:
-    """Return the cases of several charts; charts of the same name are told apart by their directories.
+def find_cases(charts: Sequence[Path]) -> list[ChartCase]:
+    """Return the cases of several charts.
 
     Raises:
         ChartError: one of them cannot be read.
     """
-    return tuple(case for chart in charts for case in cases_of(chart))
+    return [case for chart in charts for case in cases_of(chart)]

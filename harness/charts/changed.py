@@ -147,6 +147,21 @@ def charts_among(files: Iterable[str]) -> list[str]:
     return sorted(chart for chart in found if not _is_within(chart, found))
 
 
+def charts_below(directory: Path) -> list[Path]:
+    """Return the charts below a directory that its pyproject.toml does not leave out; hidden directories hold none.
+
+    Raises:
+        SettingsError: pyproject.toml is malformed.
+    """
+    project = Project.load(directory)
+    files = []
+    for folder, folders, names in os.walk(directory):
+        folders[:] = [one for one in folders if not one.startswith(".")]
+        if METADATA in names:
+            files.append(Path(folder, METADATA).relative_to(directory).as_posix())
+    return [directory / chart for chart in charts_among(files) if project.has(chart)]
+
+
 def _is_within(chart: str, charts: Collection[str]) -> bool:
     """Whether `chart` is in the charts/ directory of one of `charts`, however deep."""
     parts = PurePosixPath(chart).parts

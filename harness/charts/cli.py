@@ -144,7 +144,7 @@ def _check(
     versions: Sequence[str],
 ) -> int:
     from harness.charts import report  # noqa: PLC0415 - so that `seatrial --help` stays quick
-    from harness.charts.changed import find_changed  # noqa: PLC0415
+    from harness.charts.changed import charts_below, find_changed  # noqa: PLC0415
     from harness.charts.check import ChartChecker  # noqa: PLC0415
     from harness.charts.render import Renderer  # noqa: PLC0415
     from harness.charts.repository import Repository  # noqa: PLC0415
@@ -159,7 +159,7 @@ def _check(
             charts = named or [repository.root / one.path for one in changed.charts if not one.deleted]
             baselines = _baselines(repository, changed, Path(scratch) / "before")
         else:
-            charts, baselines = named or _all_charts(directory), {}
+            charts, baselines = named or charts_below(directory), {}
         reports = [checker.check(chart, baselines.get(chart.resolve())) for chart in charts]
     show = {"text": report.as_text, "json": report.as_json, "github": report.as_github}[args.output]
     if text := show(reports, directory):
@@ -172,16 +172,6 @@ def _schema(supply: ChartSupply, version: str) -> KubernetesSchema:
     from harness.charts.kubernetes_schema import KubernetesSchema  # noqa: PLC0415 - as above
 
     return KubernetesSchema.from_file(version, supply.files(f"kubernetes-schema-{version}").path / _SCHEMA_FILE)
-
-
-def _all_charts(directory: Path) -> list[Path]:
-    """Return the charts below `directory` that its pyproject.toml does not leave out."""
-    from harness.charts.changed import charts_among  # noqa: PLC0415 - so that `seatrial --help` stays quick
-    from harness.charts.project import Project  # noqa: PLC0415
-
-    project = Project.load(directory)
-    files = [path.relative_to(directory).as_posix() for path in directory.rglob("Chart.yaml")]
-    return [directory / chart for chart in charts_among(files) if project.has(chart)]
 
 
 def _baselines(repository: Repository, changed: Changed, into: Path) -> dict[Path, Baseline]:

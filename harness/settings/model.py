@@ -65,10 +65,11 @@ class ClusterSettings:
         kubeconfig: kubeconfig file; for ``kind`` where to write, for ``existing`` where to read.
         context: context inside it, required for ``existing``.
         allow_production: permit contexts whose names look like production.
-        kubernetes: Kubernetes minor version of new clusters, e.g. ``1.34``.
+        kubernetes_versions: Kubernetes minor versions of new clusters, e.g. ``("1.34",)``; tests run with each.
         node_image: node image the user gave, ``None`` lets supply choose.
         create_timeout_s: limit for creating a cluster until it is usable.
         delete_timeout_s: limit for deleting it.
+        at_once: how many clusters of different versions may be there at a time.
     """
 
     provider: ProviderName
@@ -77,10 +78,16 @@ class ClusterSettings:
     kubeconfig: Path | None
     context: str | None
     allow_production: bool
-    kubernetes: str
+    kubernetes_versions: tuple[str, ...]
     node_image: str | None
     create_timeout_s: float
     delete_timeout_s: float
+    at_once: int = 1
+
+    @property
+    def kubernetes(self) -> str:
+        """The first of the versions: the one to use where there is to be one only."""
+        return self.kubernetes_versions[0]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from harness.settings.values import (
     Duration,
     FilePath,
     ImageName,
-    KubernetesVersion,
+    KubernetesVersions,
     Pairs,
     RegistryName,
     Switch,
@@ -303,11 +303,22 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "kubernetes",
         "cluster",
-        "cluster.kubernetes",
-        KubernetesVersion(),
-        "Kubernetes minor version of new clusters",
+        "cluster.kubernetes_versions",
+        KubernetesVersions(),
+        "Kubernetes minor version of new clusters; several, separated by commas, run every test that needs a cluster "
+        "with each",
         # Chosen, not simply the newest: the version that all scenarios and figures are of, and that a first run builds.
         default="1.34",
+        only_for="kind",
+    ),
+    Option(
+        "clusters-at-once",
+        "cluster",
+        "cluster.at_once",
+        Count(),
+        "how many clusters of different Kubernetes versions may be there at a time",
+        # Two need twice the memory; with two the next is made while the first is worked with.
+        default="1",
         only_for="kind",
     ),
     Option(

@@ -257,6 +257,8 @@ def shown_value(option: Option, settings: Settings) -> str:
         value = value.get(option.key)
     if isinstance(value, Mapping):
         return " ".join(f"{key}={item}" for key, item in value.items())
+    if isinstance(value, tuple):
+        return ",".join(value)
     if isinstance(value, float):
         return f"{value:g}s"
     return "" if value is None else str(value)

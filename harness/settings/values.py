@@ -222,20 +222,21 @@ class ClusterName:
 
 
 @dataclass(frozen=True)
-class KubernetesVersion:
-    """A minor version there is a recipe for."""
+class KubernetesVersions:
+    """Minor versions there are recipes for, separated by commas; one named twice counts once."""
 
-    metavar: str = "VERSION"
+    metavar: str = "VERSION[,VERSION...]"
 
-    def parse(self, raw: object, around: Surroundings) -> str:
+    def parse(self, raw: object, around: Surroundings) -> tuple[str, ...]:
         """See :meth:`ValueType.parse`."""
-        text = _text(raw)
         known = around.kubernetes_versions
-        if text == "newest" and known:
-            return known[-1]
-        if text in known:
-            return text
-        raise ValueError(f"unknown Kubernetes version; known: {', '.join(known) or 'none'}")
+        versions = []
+        for part in _text(raw).split(","):
+            version = known[-1] if part.strip() == "newest" and known else part.strip()
+            if version not in known:
+                raise ValueError(f"unknown Kubernetes version; known: {', '.join(known) or 'none'}")
+            versions.append(version)
+        return tuple(dict.fromkeys(versions))
 
 
 @dataclass(frozen=True)

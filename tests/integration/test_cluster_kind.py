@@ -76,7 +76,7 @@ class Workshop:
         self, state_dir: Path, *, run: Run | None = None, cleanup: CleanupStack | None = None, **changes: Any
     ) -> KindProvider:
         """Return a provider with a state directory, and by default a run and a cleanup stack, of its own."""
-        settings = ClusterSettings("kind", None, False, None, None, False, "1.34", None, 300.0, 60.0)
+        settings = ClusterSettings("kind", None, False, None, None, False, ("1.34",), None, 300.0, 60.0)
         return KindProvider(
             engine=self.engine,
             runner=SubprocessRunner(),
@@ -270,7 +270,7 @@ def test_a_namespace_that_a_deployment_made_is_known_again(handle: ClusterHandle
 def test_it_is_an_existing_cluster_to_others(workshop: Workshop, handle: ClusterHandle, tmp_path: Path) -> None:
     """The other provider reaches it by kubeconfig and context, and removing its handle leaves the cluster."""
     settings = ClusterSettings(
-        "existing", None, False, handle.kubeconfig, handle.context, False, "1.34", None, 60.0, 60.0
+        "existing", None, False, handle.kubeconfig, handle.context, False, ("1.34",), None, 60.0, 60.0
     )
     with CleanupStack() as stack:
         existing = ExistingProvider(
