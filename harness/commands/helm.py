@@ -1,7 +1,8 @@
 """Helm: argument builders and output parsers; nothing here runs anything.
 
-Builders return what follows the program's name. Checked against Helm 3.20; where Helm 4 spells a flag differently the
-builders ask a :class:`Dialect`, so that the differences stay in this one place.
+Builders return what follows the program's name. Checked against Helm 3.20 and 4.3: where Helm 4 spells a flag
+differently the builders ask a :class:`Dialect`, and parsers read the words of both, so that the differences stay in this
+one place.
 """
 
 from __future__ import annotations
@@ -445,8 +446,21 @@ _PROBLEMS = (
 )
 
 
+# A frame of a template's failure as Helm 4 words it: where, what was executed, why, each on a line of its own.
+_FRAME = re.compile(
+    r"(?P<where>[^\s:]+:\d+(?::\d+)?)\n +executing (?P<what>\"[^\n]*\" at <[^\n]*>):\n +(?P<why>[^\n]*)"
+)
+
+
+def _as_helm_3(told: str) -> str:
+    """Return what Helm told with failures of templates in the words of Helm 3, each in one line."""
+    framed = _FRAME.sub(r"template: \g<where>: executing \g<what>: \g<why>", told)
+    return framed.replace(":\ntemplate: ", ": template: ")
+
+
 def parse_chart_problem(stderr: str) -> ChartProblem | None:
     """Say what is wrong with a chart or its values, or ``None`` when the message is about something else."""
+    stderr = _as_helm_3(stderr)
     for problem, pattern in _PROBLEMS:
         if match := pattern.search(stderr):
             found = match.groupdict()
@@ -457,9 +471,14 @@ def parse_chart_problem(stderr: str) -> ChartProblem | None:
     return None
 
 
+def _joined(stdout: str) -> str:
+    """Return the output of ``helm lint`` with each message in one line."""
+    return re.sub(r"\n(?!\[|==>|\n|\d+ chart)\s*", " ", _as_helm_3(stdout))
+
+
 def parse_lint(stdout: str) -> tuple[str, ...]:
     """The ``[ERROR]`` and ``[WARNING]`` messages of ``helm lint``, continuation lines joined."""
-    joined = re.sub(r"\n(?!\[|==>|\n|\d+ chart)\s*", " ", stdout)
+    joined = _joined(stdout)
     return tuple(re.findall(r"^\[(?:ERROR|WARNING)\] (.+)$", joined, re.MULTILINE))
 
 
@@ -480,6 +499,6 @@ class LintMessage:
 
 def parse_lint_messages(stdout: str) -> tuple[LintMessage, ...]:
     """Read the warnings and errors of ``helm lint``."""
-    joined = re.sub(r"\n(?!\[|==>|\n|\d+ chart)\s*", " ", stdout)
+    joined = _joined(stdout)
     found = re.findall(r"^\[(ERROR|WARNING)\] (?:([\w./-]+): )?(.+)$", joined, re.MULTILINE)
     return tuple(LintMessage(level == "ERROR", text, path) for level, path, text in found)

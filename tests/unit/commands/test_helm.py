@@ -205,6 +205,32 @@ def test_what_is_wrong_with_a_chart_is_told_with_its_place(stderr: str, problem:
     assert "--debug" not in found.message
 
 
+FRAMES = (
+    ("c/templates/x.yaml:5:8", '"c/templates/x.yaml" at <include "h" .>', "error calling include:"),
+    ("c/templates/_h.tpl:2:10", '"h" at <.Values.b.port>', "nil pointer evaluating interface {}.port"),
+)
+OLD_WORDS = " ".join(f"template: {where}: executing {what}: {why}" for where, what, why in FRAMES)
+NEW_WORDS = "\n".join(f"{where}\n  executing {what}:\n    {why}" for where, what, why in FRAMES)
+
+
+def test_both_versions_tell_a_failing_template_the_same() -> None:
+    """Helm 4 spreads each frame over three lines; what is read from it does not differ."""
+    old, new = (helm.parse_chart_problem(f"Error: {words}{HINT}") for words in (OLD_WORDS, NEW_WORDS))
+    assert old is not None
+    assert new == old
+    assert (old.problem, old.file, old.line) == ("template", "c/templates/x.yaml", 5)
+
+
+def test_lint_of_both_versions_tells_a_failing_template_the_same() -> None:
+    """One message in one line."""
+    told = [
+        helm.parse_lint_messages(f"==> Linting n\n[ERROR] templates/: {words}\n\nError: 1 chart(s) linted\n")
+        for words in (OLD_WORDS, NEW_WORDS)
+    ]
+    assert told[0] == told[1]
+    assert [message.text for message in told[0]] == [OLD_WORDS]
+
+
 @pytest.mark.parametrize(
     "stderr",
     [
