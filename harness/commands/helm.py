@@ -1,8 +1,8 @@
 """Helm: argument builders and output parsers; nothing here runs anything.
 
 Builders return what follows the program's name. Checked against Helm 3.20 and 4.3: where Helm 4 spells a flag
-differently the builders ask a :class:`Dialect`, and parsers read the words of both, so that the differences stay in this
-one place.
+differently the builders ask a :class:`Dialect`, and parsers read the words of both, so that the differences stay in
+this one place.
 """
 
 from __future__ import annotations
