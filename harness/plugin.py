@@ -155,10 +155,12 @@ def _charts_of(item: pytest.Item) -> list[Path]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a branch does not touch, and bring what runs with the same Kubernetes version together."""
+    """Leave out the tests that the charts' settings leave out; bring those of the same Kubernetes version together."""
     settings = config.stash[SETTINGS]
     if (since := settings.charts.changed_since) is not None:
         _select_changed(config, items, since)
+    if (only := settings.charts.only) is not None:
+        _select(config, items, lambda item: any(only.samefile(one) for one in _charts_of(item) if one.exists()))
     if len(versions := settings.cluster.kubernetes_versions) > 1:
         items.sort(key=lambda item: versions.index(version) if (version := _version_of(item)) else -1)
 
@@ -173,7 +175,11 @@ def _select_changed(config: pytest.Config, items: list[pytest.Item], since: str)
         changed = find_changed(Repository.find(config.rootpath, SubprocessRunner()), since)
     except (HistoryError, SettingsError) as error:
         raise pytest.UsageError(str(error)) from None
-    left_out = [item for item in items if not changed.selects(item.path, _charts_of(item))]
+    _select(config, items, lambda item: changed.selects(item.path, _charts_of(item)))
+
+
+def _select(config: pytest.Config, items: list[pytest.Item], wanted: Callable[[pytest.Item], bool]) -> None:
+    left_out = [item for item in items if not wanted(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

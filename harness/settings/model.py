@@ -122,9 +122,11 @@ class ChartSettings:
 
     Args:
         changed_since: git ref to compare with; only tests of charts that changed are run.
+        only: directory of the one chart whose tests are run.
     """
 
     changed_since: str | None
+    only: Path | None
 
 
 @dataclass(frozen=True)

@@ -388,6 +388,13 @@ OPTIONS: tuple[Option, ...] = (
         "run only the tests of charts that changed since HEAD left this git ref, and tests that changed themselves",
     ),
     Option(
+        "chart",
+        "charts",
+        "charts.only",
+        DirectoryPath(must_exist=True),
+        "run only the tests of the chart in this directory",
+    ),
+    Option(
         "request-timeout",
         "scoring",
         "scoring.request_timeout_s",

@@ -173,8 +173,13 @@ class FilePath:
 
 @dataclass(frozen=True)
 class DirectoryPath:
-    """A directory, made when needed."""
+    """A directory.
 
+    Args:
+        must_exist: whether it has to be there already; otherwise it is made when needed.
+    """
+
+    must_exist: bool = False
     metavar: str = "DIR"
 
     def parse(self, raw: object, around: Surroundings) -> Path:  # noqa: D102 - see ValueType.parse
@@ -184,6 +189,8 @@ class DirectoryPath:
                 break
             if part.exists():
                 raise ValueError(f"'{part}' is a file, not a directory")
+        if self.must_exist and not path.exists():
+            raise ValueError(f"there is no directory '{path}'")
         return path
 
 

@@ -122,6 +122,20 @@ def test_nothing_changed_runs_nothing(pytester: pytest.Pytester, repository: Pat
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
+def test_only_tests_of_one_chart_are_run(pytester: pytest.Pytester, repository: Path) -> None:
+    """Whether they run with its cases or name it; tests of other charts and of none are deselected."""
+    result = pytester.runpytest("-v", "--chart=charts/app/")
+    result.assert_outcomes(passed=2, deselected=2)
+    result.stdout.fnmatch_lines(["*test_case?app/only?*", "*test_named*"])
+
+
+def test_a_chart_that_is_not_there_is_a_usage_error(pytester: pytest.Pytester, repository: Path) -> None:
+    """Rather than a run of no tests."""
+    result = pytester.runpytest("--chart=charts/none")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--chart 'charts/none': there is no directory '*/charts/none'*"])
+
+
 def test_history_that_cannot_be_had_is_a_usage_error(pytester: pytest.Pytester, repository: Path) -> None:
     """What git does not know is said in one message, not in a traceback."""
     result = pytester.runpytest("--changed-since=origin/nowhere")

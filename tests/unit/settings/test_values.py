@@ -131,6 +131,7 @@ BAD_PATHS = {
     "a file that is no program": (FilePath(executable=True), "file", "not executable"),
     "a file instead of a directory": (DirectoryPath(), "file", "'.*/file' is a file, not a directory"),
     "a directory below a file": (DirectoryPath(), "file/a/b", "'.*/file' is a file, not a directory"),
+    "a directory that has to be there": (DirectoryPath(must_exist=True), "new", "there is no directory '.*/new'"),
     "a pair with a file that is not there": (Pairs(), "kind=./nowhere", "'kind': there is no file '.*/nowhere'"),
 }
 
