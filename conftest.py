@@ -29,6 +29,7 @@ ROUTES = (
     "kubectl",
     "manifest",
     "helm",
+    "charts",
     "seldon",
     "multi_node",
     "contexts",

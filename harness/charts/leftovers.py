@@ -110,6 +110,8 @@ class Inventory:
         except ApiStatusError:
             return
         for item in items:
+            if kind == "PersistentVolume" and item["spec"].get("claimRef"):
+                continue  # goes with its claim, or stays, as its reclaim policy says
             metadata = item["metadata"]
             labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
             found = Found(
