@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from harness.access.endpoint import Endpoint
     from harness.assembly import Assembly
+    from harness.charts.changed import charts_below
     from harness.cluster.provider import ClusterHandle, ClusterSpec, NodeSpec, PortMapping
     from harness.cluster.pytest_kind import SeatrialKindCluster
     from harness.commands.helm import Values
@@ -172,6 +173,7 @@ __all__ = [
     "WaitTimeoutError",
     "WeightMismatch",
     "assert_weights",
+    "charts_below",
     "count_variants",
     "feedback_body",
     "list_containers",
@@ -184,6 +186,7 @@ __all__ = [
 _HOMES = {
     "harness.access.endpoint": ("Endpoint",),
     "harness.assembly": ("Assembly",),
+    "harness.charts.changed": ("charts_below",),
     "harness.cluster.provider": ("ClusterHandle", "ClusterSpec", "NodeSpec", "PortMapping"),
     "harness.cluster.pytest_kind": ("SeatrialKindCluster",),
     "harness.commands.helm": ("Values",),

@@ -1,4 +1,4 @@
-"""The `seatrial` command: supply, engine, kept clusters and charts by hand, outside any test run."""
+"""The `seatrial` command: supply, engine, kept clusters and charts by hand, outside any test run; the first tests."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from harness.charts import cli as charts_cli
 from harness.cluster import cli as cluster_cli
 from harness.engine import cli as engine_cli
 from harness.errors import SeatrialError, SettingsError
+from harness.scaffold import cli as scaffold_cli
 from harness.settings import options
 from harness.supply import cli as supply_cli
 
@@ -35,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     options.add_to_argparse(settings, ("supply", "engine"))
     for room in (supply_cli, engine_cli, cluster_cli, charts_cli):
         room.register(commands, (settings,))
+    scaffold_cli.register(commands)
     return parser
 
 
@@ -61,9 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from harness.assembly import Assembly
     from harness.settings.resolve import Sources, resolve
     from harness.settings.values import known_kubernetes_versions
+
+    if args.command == "init":
+        kubernetes = known_kubernetes_versions()[-_CURRENT_VERSIONS:]
+        return scaffold_cli.run(args, sys.stdout, version=version("seatrial"), kubernetes=kubernetes)
+    from harness.assembly import Assembly
 
     settings = resolve(Sources.from_argparse(args), kubernetes_versions=known_kubernetes_versions())
     if args.command == "supply" and not supply_cli.may_start_engine(args):

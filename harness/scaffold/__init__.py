@@ -1,0 +1,3 @@
+"""The first tests and the workflow of a repository of charts."""
+
+from __future__ import annotations
