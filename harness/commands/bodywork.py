@@ -363,6 +363,17 @@ _SENTENCES: tuple[tuple[str, Reason, str], ...] = (
 )
 
 
+def parse_missing_log(stdout: str) -> str:
+    """Return the sentence that ``bodywork cronjob logs`` prints when there is no log; empty when there is one.
+
+    It ends with 0 then, and anything a workflow wrote may stand in a log: only output that is this sentence counts.
+    """
+    said = re.fullmatch(
+        r"cannot find pod for workflow job=\S+|namespace=\S+ could not be found on k8s cluster", stdout.strip()
+    )
+    return said[0] if said else ""
+
+
 def parse_problem(output: str, *, exit_code: int) -> Problem | None:
     """Say why a command did not do what it was asked to; ``None`` when it did.
 
@@ -389,12 +400,25 @@ def parse_problem(output: str, *, exit_code: int) -> Problem | None:
 def _workflow_problem(output: str, message: str) -> Problem:
     found = _meaning(message)
     if found and found.reason in {"stage failed", "service timed out", "stage timed out"}:
-        own = next((each for log in parse_stage_logs(output) for each in _STAGE_FAILED.finditer(log.text)), None)
-        if own:
-            why = _meaning(_unescaped(own[2]))
-            reason: Reason = why.reason if why else found.reason
-            return Problem(reason, f"{message}; stage {own[1]}: {_unescaped(own[2])}", why.hint if why else found.hint)
+        for log in parse_stage_logs(output):
+            if own := _STAGE_FAILED.search(log.text):
+                said = _unescaped(own[2])
+                why = _meaning(said)
+                reason: Reason = why.reason if why else found.reason
+                raised = "" if why else _last_raised(log.text[: own.start()])
+                seen = f"{message}; stage {own[1]}: {said}" + (f": {raised}" if raised else "")
+                return Problem(reason, seen, why.hint if why else found.hint)
     return found or Problem("unknown", message)
+
+
+# What a traceback ends in: the first line that is not part of it.
+_RAISED = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*(\S.*)$", re.MULTILINE)
+
+
+def _last_raised(text: str) -> str:
+    """Return what the last traceback ends in, e.g. ``KeyError: 'species'``: all Bodywork says is that it was there."""
+    raised = _RAISED.findall(text)
+    return raised[-1] if raised else ""
 
 
 def _meaning(message: str) -> Problem | None:

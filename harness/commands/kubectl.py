@@ -112,6 +112,16 @@ def delete(*resources: str, timeout_s: float, namespace: str = "") -> Args:
     return ("delete", *resources, *_namespace(namespace), *_until_gone(timeout_s))
 
 
+def delete_namespace(name: str) -> Args:
+    """``kubectl delete namespace`` that returns at once."""
+    return ("delete", "namespace", name, "--ignore-not-found", "--wait=false")
+
+
+def delete_pods(*, namespace: str, grace_s: int) -> Args:
+    """``kubectl delete pods --all`` that returns at once; they get `grace_s` seconds to end by themselves."""
+    return ("delete", "pods", "--all", *_namespace(namespace), f"--grace-period={grace_s}", "--wait=false")
+
+
 def drain(node: str, *, timeout_s: float) -> Args:
     """``kubectl drain``: evict a node's pods, as disruption budgets allow; daemons stay, emptied directories go."""
     return (

@@ -34,6 +34,7 @@ _STAGES = "bodywork-jobs-and-deployments"
 
 # Commands that ask the API server a few questions; importing the kubernetes client takes Bodywork 2 s of it.
 _COMMAND_TIMEOUT_S = 60.0
+_POD_GRACE_S = 1
 # Bodywork gives each stage its own limit and 90 s more: three stages of two minutes.
 WORKFLOW_TIMEOUT_S = 600.0
 
@@ -322,7 +323,18 @@ class BodyworkDeployer(ClusterDeployer):
         Raises:
             BodyworkError: there is no such workflow.
         """
-        return self._logs(job, namespace).stdout
+        outcome = self._logs(job, namespace)
+        if missing := bodywork.parse_missing_log(outcome.stdout):
+            hint = "take a name from the history; workflows go 15 minutes after they end"
+            raise BodyworkError(
+                f"read the log of workflow '{job}' in namespace '{namespace}'",
+                reason="not found",
+                seen=missing,
+                hint=hint,
+            )
+        if outcome.exit_code != 0:
+            _hold_to_account(f"read the log of workflow '{job}' in namespace '{namespace}'", outcome, "")
+        return outcome.stdout
 
     def trigger(self, name: str, *, namespace: str) -> str:
         """Run a schedule's workflow now, as ``kubectl create job --from`` does; return the Job's name.
@@ -332,7 +344,7 @@ class BodyworkDeployer(ClusterDeployer):
         """
         job = f"{name}-{secrets.token_hex(3)}"  # the history knows a schedule's Jobs by how their names begin
         args = kubectl.create_job_from_cronjob(job, name, namespace=namespace)
-        self._runner.run(self._handle.kubectl_command(*args)).check()
+        self._kubectl(*args)
         return job
 
     def wait_for_workflow(self, pipeline: Pipeline, job: str, *, timeout_s: float = WORKFLOW_TIMEOUT_S) -> Workflow:
@@ -378,16 +390,16 @@ class BodyworkDeployer(ClusterDeployer):
     def _bodywork(self, attempted: str, args: tuple[str, ...], *, timeout_s: float = _COMMAND_TIMEOUT_S) -> Outcome:
         """Run one command and hold what it says against what it was asked for."""
         outcome, log = self._run(attempted, args, timeout_s)
-        output = _output(outcome)
-        problem = bodywork.parse_problem(output, exit_code=outcome.exit_code)
-        if problem is not None:
-            raise _error(attempted, problem, output, log)
+        _hold_to_account(attempted, outcome, log)
         return outcome
 
     def _run(self, attempted: str, args: tuple[str, ...], timeout_s: float) -> tuple[Outcome, str]:
         words = [word for word in args[:2] if not word.startswith("-")]
         with self._witness.waiting(attempted), self._witness.log("-".join(["bodywork", *words])) as log:
             return self._program.run(args, timeout_s=timeout_s, on_line=log.write), log.path
+
+    def _kubectl(self, *args: str, timeout_s: float = _COMMAND_TIMEOUT_S) -> None:
+        self._runner.run(self._handle.kubectl_command(*args, timeout_s=timeout_s)).check()
 
     def _exists(self, ref: ResourceRef) -> bool:
         with reading(self._api) as reader:
@@ -396,6 +408,13 @@ class BodyworkDeployer(ClusterDeployer):
 
 def _output(outcome: Outcome) -> str:
     return f"{outcome.stdout}\n{outcome.stderr}"
+
+
+def _hold_to_account(attempted: str, outcome: Outcome, log: str) -> None:
+    """Raise what kept Bodywork from doing what it was asked to, if anything did."""
+    problem = bodywork.parse_problem(_output(outcome), exit_code=outcome.exit_code)
+    if problem is not None:
+        raise _error(attempted, problem, _output(outcome), log)
 
 
 def _error(attempted: str, problem: Problem, output: str, log: str) -> BodyworkError:

@@ -425,6 +425,21 @@ def _route_name(mapping: _Mapping) -> str:
 # --- Ingresses of class nginx ------------------------------------------------------------------------------------
 
 
+# nginx's proxy_next_upstream, "error timeout", as ingress-nginx leaves it: a request whose connection is refused goes
+# to another pod, whatever its method, for nothing has been sent yet (ingress-nginx 1.12, configmap.md; nginx,
+# ngx_http_proxy_module). The Gateway API's own field for it is one that Contour 1.33 does not read; Envoy reads these
+# headers, and keeps them to itself. nginx has three tries, which as a rule meet three pods; Envoy's next try may meet
+# the same pod again while others ask beside it, so it has more.
+_NEXT_UPSTREAM = {
+    "type": "RequestHeaderModifier",
+    "requestHeaderModifier": {
+        "set": [
+            {"name": "x-envoy-retry-on", "value": "connect-failure"},
+            {"name": "x-envoy-max-retries", "value": "8"},
+        ]
+    },
+}
+
 # Annotations that say nothing beyond what the path says, or that have no meaning without TLS.
 _SILENT = frozenset({"rewrite-target", "use-regex", "ssl-redirect", "force-ssl-redirect"})
 
@@ -481,10 +496,10 @@ def _ingress_rule(
     if port is None:
         raise _RefusedError("Unsupported", f"service '{name}' has no port called {asked!r}")
     stripped, is_plain = _STRIPPED.fullmatch(path), _PLAIN_PATH.fullmatch(path)
-    rule: dict[str, Any] = {"backendRefs": [{"name": name, "port": port}]}
+    rule: dict[str, Any] = {"backendRefs": [{"name": name, "port": port}], "filters": [_NEXT_UPSTREAM]}
     if stripped and rewrite == _REWRITE_TO_SECOND:
         rule["matches"] = [{"path": {"type": "PathPrefix", "value": stripped["prefix"]}}]
-        rule["filters"] = [_replace_prefix("/")]
+        rule["filters"] = [_NEXT_UPSTREAM, _replace_prefix("/")]
     elif is_plain and rewrite is None:
         kind = "Exact" if item.get("pathType") == "Exact" else "PathPrefix"
         rule["matches"] = [{"path": {"type": kind, "value": path}}]

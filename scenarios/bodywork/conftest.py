@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,20 @@ import yaml
 
 from harness.assembly import Assembly
 from harness.cluster.provider import ClusterHandle, ClusterSpec
-from harness.deploy.bodywork import BodyworkDeployer, Pipeline
+from harness.deploy.bodywork import BodyworkDeployer, Pipeline, Workflow
+from harness.deploy.release import Release
+from harness.errors import BodyworkError
+from harness.gateway.contour import Gateway
 from harness.images.reference import ImageRef
 from harness.outside.docker_hub import DockerHub
-from harness.outside.git import GitHost, GitHosting
+from harness.outside.git import Change, GitHost, GitHosting
 from harness.outside.package_index import Wheelhouse, write_wheelhouse_context
 from harness.outside.s3 import S3, ObjectStore
 from harness.outside.trusting_image import write_trusting_context
 from harness.outside.world import OutsideWorld
+from harness.scoring.request import ScoreRequest
 from harness.scoring.response import ScoreResponse
+from harness.scoring.verdict import Verdict
 from harness.site import Site
 from harness.supply.resolver import Supply
 
@@ -30,12 +36,20 @@ PROJECT = FIXTURES / "project"
 # The newest Kubernetes that serves what Bodywork 2.1 asks for: extensions/v1beta1.
 KUBERNETES = "1.21"
 
-REPOSITORY = "bodywork-ml/bodywork-ml-pipeline-project"
+PROJECT_NAME = "bodywork-ml-pipeline-project"
+SCHEDULE = "ml-pipeline"
+REPOSITORY = f"bodywork-ml/{PROJECT_NAME}"
 NAMESPACE = "ml-pipeline"
 BUCKET = "bodywork-ml-pipeline-project"
 DATA = "data/iris_classification_data.csv"
 MODEL = "models/iris_tree_classifier.joblib"
 CORE = "bodyworkml/bodywork-core:latest"
+
+# A pipeline that fails within seconds.
+SMALL = "example/small-project"
+SMALL_PROJECT = FIXTURES / "small-project"
+SMALL_YAML = (SMALL_PROJECT / "bodywork.yaml").read_text(encoding="utf-8")
+FAULTS = "ml-faults"
 
 TRAIN, SERVE = "stage_1_train_model", "stage_2_scoring_service"
 SCORE = "/iris/v1/score"
@@ -47,10 +61,24 @@ ANSWER = (
 )
 
 
-def assert_the_tutorials_answer(response: ScoreResponse) -> ScoreResponse:
+# The same flower, asked of a model that was taught with the first and the last name swapped.
+SWAPPED_ANSWER = ANSWER.replace("setosa", "SETOSA").replace("virginica", "setosa").replace("SETOSA", "virginica")
+SWAPPED_ANSWER = SWAPPED_ANSWER.replace(
+    "virginica=1.0|versicolor=0.0|setosa=0.0", "setosa=0.0|versicolor=0.0|virginica=1.0"
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell the chapters in their order: the tutorial, what may go wrong with it, cleaning up."""
+    here = Path(__file__).parent
+    order = {here / "test_tutorial.py": 1, here / "test_failures.py": 2, here / "test_clean_up.py": 3}
+    items.sort(key=lambda item: order.get(item.path, 0))
+
+
+def assert_answer(response: ScoreResponse, text: str = ANSWER) -> ScoreResponse:
     """Hold an answer to the tutorial's, character for character."""
     response.assert_status(200).assert_content_type("application/json")
-    assert response.text == ANSWER
+    assert response.text == text
     return response
 
 
@@ -94,6 +122,7 @@ def site(
     site_at: Callable[[ClusterHandle], Site],
 ) -> Site:
     """A cluster of Bodywork's day, whatever --kubernetes says."""
+    del core_image, world_image  # built while the nodes boot
     return site_at(beginning_cluster.result())
 
 
@@ -127,7 +156,7 @@ def bodywork_image(
 
 
 @pytest.fixture(scope="session")
-def bucket(world: OutsideWorld, s3: S3, bodywork_image: str, seatrial: Assembly) -> ObjectStore:
+def bucket(world: OutsideWorld, s3: S3) -> ObjectStore:
     """The tutorial's bucket, readable by anybody, with its data."""
     store = ObjectStore(world.http_address, s3)
     store.create_bucket(BUCKET)
@@ -143,3 +172,162 @@ def git(world: OutsideWorld) -> GitHost:
     host = GitHost(world.inside)
     host.create(REPOSITORY, PROJECT)
     return host
+
+
+# -- the pipeline
+
+
+@pytest.fixture(scope="session")
+def pipelines(site: Site, bodywork_image: str, bucket: ObjectStore) -> Iterator[BodyworkDeployer]:
+    """Runs pipelines; one for all stories, which build upon each other as the tutorial's chapters do."""
+    del bucket  # the stages ask for it
+    with closing(site.bodywork(bodywork_image)) as deployer:
+        yield deployer
+
+
+@pytest.fixture(scope="session")
+def set_up(site: Site, pipelines: BodyworkDeployer) -> Iterator[Release]:
+    """Namespace ml-pipeline, made by Bodywork."""
+    with site.turn_with_namespace(NAMESPACE):
+        yield pipelines.setup_namespace(NAMESPACE)
+
+
+@pytest.fixture(scope="session")
+def pipeline(git: GitHost, set_up: Release) -> Pipeline:
+    """The tutorial's project."""
+    del set_up
+    return Pipeline(git.url(REPOSITORY), PROJECT_NAME, NAMESPACE)
+
+
+@pytest.fixture(scope="session")
+def first_workflow(pipelines: BodyworkDeployer, pipeline: Pipeline) -> Workflow:
+    """The project's first run: the model is trained, and the service answers."""
+    return pipelines.run(pipeline)
+
+
+@pytest.fixture(scope="session")
+def through_api_server(site: Site, pipeline: Pipeline, first_workflow: Workflow) -> ScoreRequest:
+    """The tutorial's request, at the path that `kubectl proxy` gives it."""
+    del first_workflow
+    endpoint = site.api_proxy(pipeline.service(SERVE), namespace=NAMESPACE)
+    return ScoreRequest(endpoint, path=SCORE, payload=FLOWER, timeout_s=10.0)
+
+
+@pytest.fixture(scope="session")
+def through_ingress(gateway: Gateway, pipeline: Pipeline, first_workflow: Workflow) -> ScoreRequest:
+    """The tutorial's request, through the gateway that stands in for ingress-nginx."""
+    del first_workflow
+    path = pipeline.ingress_path(SERVE) + SCORE
+    return ScoreRequest(gateway.endpoint, path=path, payload=FLOWER, timeout_s=10.0)
+
+
+# -- what goes wrong
+
+
+@pytest.fixture(scope="session")
+def faults_set_up(site: Site, pipelines: BodyworkDeployer) -> Iterator[Release]:
+    """A namespace for pipelines that fail."""
+    with site.turn_with_namespace(FAULTS):
+        yield pipelines.setup_namespace(FAULTS)
+
+
+@pytest.fixture(scope="session")
+def small(git: GitHost, faults_set_up: Release) -> Pipeline:
+    """A pipeline that fails within seconds, once something has been pushed to it."""
+    del faults_set_up
+    git.create(SMALL, SMALL_PROJECT)
+    return Pipeline(git.url(SMALL), "small-project", FAULTS)
+
+
+@dataclass(frozen=True)
+class NeverStarts:
+    """What was seen of a service whose new version does not start.
+
+    Args:
+        error: what the workflow ended in.
+        commit_before: the commit that its pods were made from, before.
+        commit_after: the same, after.
+        traffic: what its clients got meanwhile.
+    """
+
+    error: BodyworkError
+    commit_before: str
+    commit_after: str
+    traffic: Verdict
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Waits for what takes Bodywork a minute and a half to notice."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="session")
+def overrunning(
+    pool: ThreadPoolExecutor, pipelines: BodyworkDeployer, git: GitHost, faults_set_up: Release
+) -> Future[Workflow]:
+    """A workflow whose batch stage takes too long."""
+    del faults_set_up
+    git.create("example/overrun", SMALL_PROJECT)
+    yaml_text = SMALL_YAML.replace("small-project", "overrun").replace("_time_seconds: 5", "_time_seconds: 1")
+    slow = {"bodywork.yaml": yaml_text, "train/train.py": "import time\n\ntime.sleep(600)\n"}
+    git.push("example/overrun", Change(slow))
+    return pool.submit(pipelines.run, Pipeline(git.url("example/overrun"), "overrun", FAULTS), timeout_s=180.0)
+
+
+@pytest.fixture(scope="session")
+def never_starting(
+    pool: ThreadPoolExecutor,
+    pipelines: BodyworkDeployer,
+    git: GitHost,
+    faults_set_up: Release,
+    gateway: Gateway,
+    site: Site,
+    seatrial: Assembly,
+) -> Future[NeverStarts]:
+    """A service whose second version does not start."""
+    del faults_set_up
+    repository = "example/never-starts"
+    pipeline = Pipeline(git.url(repository), "never-starts", FAULTS)
+    git.create(repository, SMALL_PROJECT)
+    yaml_text = SMALL_YAML.replace("small-project", "never-starts").replace("train >> serve", "serve")
+    git.push(repository, Change({"bodywork.yaml": yaml_text}))
+
+    def commit() -> str:
+        with closing(site.kubectl()) as kubectl:
+            (deployment,) = kubectl.get(f"deployment/{pipeline.service('serve')}", namespace=FAULTS)
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        return next(str(one["value"]) for one in container["env"] if one["name"] == "GIT_COMMIT_HASH")
+
+    def run() -> NeverStarts:
+        pipelines.run(pipeline, timeout_s=180.0)
+        site.wait_for_route(pipeline.ingress_path("serve"))
+        before = commit()
+        git.push(
+            repository, Change({"serve/serve.py": "raise RuntimeError('the weights are not where they should be')\n"})
+        )
+        request = ScoreRequest(gateway.endpoint, path=pipeline.ingress_path("serve"), payload={}, timeout_s=10.0)
+        with (
+            seatrial.traffic(
+                request,
+                check=lambda answer: answer.assert_status(200),
+                variant=lambda answer: str(answer.json()["version"]),
+                rate_per_s=2,
+                name="a service whose new version never starts",
+            ) as traffic,
+            pytest.raises(BodyworkError) as caught,
+        ):
+            pipelines.run(pipeline, timeout_s=180.0)
+        return NeverStarts(caught.value, before, commit(), traffic.verdict)
+
+    return pool.submit(run)
+
+
+@pytest.fixture(scope="session")
+def begun_failures(request: pytest.FixtureRequest) -> None:
+    """Begin what takes long to fail while something else takes long to succeed, if it is to be told at all."""
+    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    for name in ("overrunning", "never_starting"):
+        if name in wanted:
+            request.getfixturevalue(name)

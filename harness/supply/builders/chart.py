@@ -5,13 +5,18 @@
     crds = ["contour-crds"]            # artifacts of kind `crds`, which the recipe needs
     crds-when = ".Values.crd.create"   # the template condition they are rendered under; always without it
     crds-keep-when = ".Values.crds.keep"   # the condition under which an uninstall leaves them; never without it
+    crds-rules-from = "1.25"           # the Kubernetes from which on they have their rules in CEL; always without it
     images = { "docker.io/seatrial/contour:{contour}" = "contour-image" }   # read by Supply.chart
+
+Kubernetes knows rules in CEL (``x-kubernetes-validations``) from 1.25 on without being asked; Helm refuses a definition
+with fields that the cluster's version does not know.
 
 The CRDs become templates, not files of Helm's ``crds/`` folder, which an uninstall would leave behind.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -24,6 +29,9 @@ _SOURCE = "chart"
 _FILLED = ("Chart.yaml", "values.yaml")
 # How the metadata of every generated CRD begins.
 _ANNOTATIONS = "\nmetadata:\n  annotations:\n"
+
+# One list of rules: its items begin where their key does, or deeper.
+_RULES = re.compile(r"^( *)x-kubernetes-validations:\n(?:\1(?:- |  ).*\n)+", re.MULTILINE)
 
 
 class ChartBuilder:
@@ -62,6 +70,9 @@ def _as_template(text: str, options: Mapping[str, Any]) -> str:
     if keep := options.get("crds-keep-when"):
         policy = f"{{{{- if {keep} }}}}\n    helm.sh/resource-policy: keep\n{{{{- end }}}}\n"
         template = template.replace(_ANNOTATIONS, f"{_ANNOTATIONS}{policy}")
+    if version := options.get("crds-rules-from"):
+        is_known = f'semverCompare ">={version}-0" $.Capabilities.KubeVersion.Version'
+        template = _RULES.sub(lambda rules: f"{{{{- if {is_known} }}}}\n{rules[0]}{{{{- end }}}}\n", f"{template}\n")
     if condition := options.get("crds-when"):
         template = f"{{{{- if {condition} }}}}\n{template}\n{{{{- end }}}}\n"
     return template

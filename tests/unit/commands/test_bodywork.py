@@ -265,6 +265,35 @@ def test_a_stage_whose_code_fails_is_a_failed_stage() -> None:
     assert problem.message.endswith(f"stage one: {why}")
 
 
+def test_what_a_stages_code_raised_is_the_reason() -> None:
+    """Bodywork says only that python ended with 1; the traceback before that says why, its own after it does not."""
+    text = (
+        'read 3 rows\nTraceback (most recent call last):\n  File "train.py", line 3, in <module>\n    main()\n'
+        "urllib.error.HTTPError: HTTP Error 403: Forbidden\n"
+        + stage_failure("one", "CalledProcessError(1, ['python', 'train.py'])")
+        + '\nTraceback (most recent call last):\n  File "x"\nbodywork.exceptions.BodyworkStageFailure: Stage one failed'
+    )
+    output = replayed("p--one", text) + failed_workflow("job=p--one in namespace=n have failed")
+    problem = bodywork.parse_problem(output, exit_code=1)
+    assert problem is not None
+    assert problem.message.endswith("['python', 'train.py']): urllib.error.HTTPError: HTTP Error 403: Forbidden")
+
+
+@pytest.mark.parametrize(
+    ("output", "missing"),
+    [
+        ("cannot find pod for workflow job=x\n", "cannot find pod for workflow job=x"),
+        ("namespace=n could not be found on k8s cluster\n", "namespace=n could not be found on k8s cluster"),
+        ("a log\ncannot find pod for workflow job=x\n", ""),
+        ("", ""),
+    ],
+    ids=["no pod", "no namespace", "a log that says so", "an empty log"],
+)
+def test_a_missing_log(output: str, missing: str) -> None:
+    """A log may hold any sentence: only one that stands alone means that there is none."""
+    assert bodywork.parse_missing_log(output) == missing
+
+
 def test_a_single_stage() -> None:
     """`bodywork stage` says it without a workflow around it."""
     why = f'BodyworkGitError("{CLONE}fatal: Remote branch nobranch not found in upstream origin\\n")'.replace(

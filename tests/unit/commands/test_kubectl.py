@@ -207,3 +207,14 @@ def test_several_refusals_are_told_apart_and_warnings_left_out() -> None:
         'Error from server (NotFound): error when creating "STDIN": namespaces "n" not found\n'
     )
     assert [refusal.name for refusal in kubectl.parse_refusals(stderr)] == ["a", "n"]
+
+
+def test_what_bodywork_needs_besides() -> None:
+    """A schedule's Job run now; a namespace and its pods told to go, without waiting."""
+    assert " ".join(kubectl.create_job_from_cronjob("a-1", "a", namespace="n")) == (
+        "create job a-1 --from=cronjob/a --namespace n"
+    )
+    assert " ".join(kubectl.delete_namespace("n")) == "delete namespace n --ignore-not-found --wait=false"
+    assert " ".join(kubectl.delete_pods(namespace="n", grace_s=1)) == (
+        "delete pods --all --namespace n --grace-period=1 --wait=false"
+    )

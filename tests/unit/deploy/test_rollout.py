@@ -62,8 +62,8 @@ class ScriptedServer:
 
     def __init__(self) -> None:
         self.lists: dict[str, list[Any]] = {
-            "/api/v1": _discovery(Service=("services", True), ConfigMap=("configmaps", True)),
-            "/apis/apps/v1": _discovery(Deployment=("deployments", True)),
+            "/api/v1": discovery(Service=("services", True), ConfigMap=("configmaps", True)),
+            "/apis/apps/v1": discovery(Deployment=("deployments", True)),
         }
         self.watches: dict[str, list[list[Any]]] = {}
         self.asked: list[str] = []
@@ -109,7 +109,8 @@ def _closed(response: Response) -> Response:
     return response
 
 
-def _discovery(**kinds: tuple[str, bool]) -> list[Any]:
+def discovery(**kinds: tuple[str, bool]) -> list[Any]:
+    """What the server says of an API group's kinds: plural, and whether they are in namespaces."""
     return [{"resources": [{"kind": k, "name": n, "namespaced": scoped} for k, (n, scoped) in kinds.items()]}]
 
 

@@ -12,6 +12,7 @@ from harness.evidence.directory import RunDirectory
 from harness.evidence.recorder import Recorder
 from harness.evidence.session import EvidenceSession
 from harness.naming import Run
+from harness.process.redact import MASK
 from harness.testing import RecordingRunner
 
 HANDLE = ClusterHandle("demo", "kind", Path("/kubeconfig"), "kind-demo", Path("/bin/kubectl"))
@@ -86,3 +87,13 @@ def test_logs_that_cannot_be_had_hide_nothing(recorder: Recorder, tmp_path: Path
     sections = session(recorder, tmp_path, refuse).of_failure("test_x", "call", "reset by peer")
     assert [title for title, _ in sections] == ["seatrial cluster"]
     assert "no room for the logs of demo" in recorder.evidence().notes[-1]
+
+
+def test_what_a_program_writes_is_kept_as_it_comes(recorder: Recorder, tmp_path: Path) -> None:
+    """Each line is on disk at once, secrets masked; a second log of the same name has a file of its own."""
+    kept = session(recorder, tmp_path)
+    with kept.witness(HANDLE).log("bodywork-workflow") as log:
+        log.write("one t0p-secret")
+        assert Path(log.path).read_text(encoding="utf-8") == f"one {MASK}\n"
+    with kept.log("bodywork-workflow") as second:
+        assert second.path != log.path

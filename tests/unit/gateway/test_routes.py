@@ -337,6 +337,18 @@ def ingress(
     }
 
 
+# As nginx does: a request whose connection is refused goes to another pod.
+ANOTHER_POD = {
+    "type": "RequestHeaderModifier",
+    "requestHeaderModifier": {
+        "set": [
+            {"name": "x-envoy-retry-on", "value": "connect-failure"},
+            {"name": "x-envoy-max-retries", "value": "8"},
+        ]
+    },
+}
+
+
 @pytest.mark.parametrize(
     "backend",
     [
@@ -353,7 +365,8 @@ def test_bodyworks_ingress_becomes_a_route_that_takes_its_prefix_off(backend: ob
         "backendRefs": [{"name": "app-default", "port": 9000}],
         "matches": [{"path": {"type": "PathPrefix", "value": "/demo/app--stage"}}],
         "filters": [
-            {"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}}
+            ANOTHER_POD,
+            {"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}},
         ],
     }
     assert translation.routes[0]["metadata"]["ownerReferences"][0]["kind"] == "Ingress"
@@ -366,7 +379,7 @@ def test_a_plain_path_stays_as_it_is(path_type: str, expected: str) -> None:
     """Without a rewrite-target nothing is rewritten."""
     made = rule(translate([], [ingress("/a", rewrite=None, path_type=path_type)]))
     assert made["matches"] == [{"path": {"type": expected, "value": "/a"}}]
-    assert "filters" not in made
+    assert made["filters"] == [ANOTHER_POD]
 
 
 def test_each_host_is_a_route() -> None:

@@ -275,6 +275,17 @@ class TestChart:
         policy = "{{- if .Values.crds.keep }}\n    helm.sh/resource-policy: keep\n{{- end }}\n"
         assert text == f"---\n{crd}---\n{crd}".replace("    a: b\n", f"{policy}    a: b\n")
 
+    def test_rules_are_for_those_who_know_them(self, build: Callable[..., Build], tmp_path: Path) -> None:
+        """A cluster that is too old for rules in CEL gets the definition without them, and all else of it."""
+        rules = "    x-kubernetes-validations:\n    - message: m\n      rule: |-\n        self.a == 1\n"
+        crd = f"schema:\n  spec:\n    type: object\n{rules}  status:\n    type: object\n"
+        (tmp_path / "made-crds" / "example.org_models.yaml").write_text(crd, encoding="utf-8")
+        toml = CHART.replace('crds-when = ".Values.crd.create"', 'crds-rules-from = "1.25"')
+        made = ChartBuilder().build(build("gateway", toml, self.FILES))
+        text = (made / "templates/crds/crds/example.org_models.yaml").read_text(encoding="utf-8")
+        condition = '{{- if semverCompare ">=1.25-0" $.Capabilities.KubeVersion.Version }}\n'
+        assert text.rstrip() == crd.replace(rules, f"{condition}{rules}{{{{- end }}}}\n").rstrip()
+
     def test_braces_of_a_definition_are_no_template(self, build: Callable[..., Build], tmp_path: Path) -> None:
         """A description that speaks of templates renders to itself."""
         (tmp_path / "made-crds" / "example.org_models.yaml").write_text("about: say {{ .name }}\n", encoding="utf-8")
