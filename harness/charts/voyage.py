@@ -257,7 +257,11 @@ class _Passage:
         if step.previous or step.fails:
             return
         manifest = self.voyage.helm.template(
-            self.case.release, self._chart(step), namespace=self.namespace, values=self._values(step)
+            self.case.release,
+            self._chart(step),
+            namespace=self.namespace,
+            values=self._values(step),
+            kube_version=self.voyage.handle.kubernetes,
         )
         self.voyage.judge(manifest, self.namespace)
 

@@ -22,6 +22,8 @@ from harness.settings.model import DeploySettings
 from harness.wait import Deadline
 
 NO_VALUES = Values()
+# Of a failed test's log: assertions are printed last.
+_TEST_LOG_LINES = 40
 
 
 class HelmDeployer(ClusterDeployer):
@@ -85,14 +87,27 @@ class HelmDeployer(ClusterDeployer):
         return told
 
     def template(
-        self, release: str, chart: Path, *, namespace: str = "default", values: Values = NO_VALUES
+        self,
+        release: str,
+        chart: Path,
+        *,
+        namespace: str = "default",
+        values: Values = NO_VALUES,
+        kube_version: str = "",
     ) -> Manifest:
         """``helm template``: return the documents as rendered without a cluster.
+
+        Args:
+            release: the release's name.
+            chart: the chart's directory or archive.
+            namespace: where documents that name no namespace go.
+            values: values for the chart.
+            kube_version: the Kubernetes version to render for, Helm's own idea of one by default.
 
         Raises:
             ChartError: the chart or its values are malformed.
         """
-        args = helm.template(release, chart, namespace=namespace, values=values)
+        args = helm.template(release, chart, namespace=namespace, values=values, kube_version=kube_version)
         outcome = self._check(f"render chart '{chart}'", self.run(*args, stdin=values.stdin()))
         return Manifest.load(outcome.stdout)
 
@@ -261,13 +276,19 @@ class HelmDeployer(ClusterDeployer):
         """
         limit_s = timeout_s or self._settings.helm_timeout_s
         outcome = self.run(*helm.test(release, namespace=namespace, timeout_s=limit_s), timeout_s=limit_s)
-        if not outcome.succeeded and "TEST SUITE:" in outcome.stdout:
+        if not outcome.succeeded and (failed := helm.parse_failed_tests(outcome.stdout)):
+            logs = [self._log_of_test(name, namespace) for name in failed]
             raise ChartTestError(
                 f"see the tests of release '{release}' succeed",
-                seen=f"{outcome.stderr.strip()}\n{outcome.stdout.strip()}",
-                hint="see the test's log above, and what it asks of the service",
+                seen="\n".join([outcome.stderr.strip(), *logs]),
+                hint="see what the test asks of the service",
             )
         return self._check(f"test release '{release}'", outcome).stdout
+
+    def _log_of_test(self, pod: str, namespace: str) -> str:
+        command = self._handle.kubectl_command(*kubectl.logs(f"pod/{pod}", namespace=namespace, tail=_TEST_LOG_LINES))
+        outcome = self._runner.run(command)
+        return f"log of '{pod}':\n{(outcome.stdout or outcome.stderr).strip()}"
 
     def get_hooks(self, release: str, *, namespace: str = "default") -> str:
         """``helm get hooks``: the documents of the release's hooks."""

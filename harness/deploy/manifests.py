@@ -16,7 +16,7 @@ from harness.commands.kubectl import Applied, Refusal
 from harness.deploy.deployer import ClusterDeployer, Witness
 from harness.deploy.release import Release, ResourceRef
 from harness.deploy.rollout import WORKLOADS
-from harness.deploy.watching import reading
+from harness.deploy.watching import ApiStatusError, reading
 from harness.errors import CommandError, DeployError, ManifestError
 from harness.images.reference import ImageRef
 from harness.process.runner import Runner
@@ -426,6 +426,7 @@ class ManifestDeployer(ClusterDeployer):
             if body["metadata"].get("namespace") in made
             else body
             for body in manifest.bodies
+            if self._is_known(str(body["apiVersion"]), str(body["kind"]))
         ]
         placed = _placed(bodies, namespace)
         outcome = self._runner.run(
@@ -435,18 +436,27 @@ class ManifestDeployer(ClusterDeployer):
         )
         if outcome.timed_out or outcome.not_found:
             outcome.check()
-        refusals = [one for one in kubectl.parse_refusals(outcome.stderr) if one.reason != "NoMatch"]
-        if not outcome.succeeded and refusals:
-            first = refusals[0]
+        if not outcome.succeeded:
+            refusals = kubectl.parse_refusals(outcome.stderr)
+            first = refusals[0] if refusals else Refusal(outcome.stderr.strip())
             raise DeployError(
                 f"have the API server take {len(placed)} documents",
-                seen="\n".join(refusal.message for refusal in refusals),
+                seen="\n".join(refusal.message for refusal in refusals) or outcome.stderr,
                 kind=first.kind,
                 name=first.name,
                 field=first.field,
                 reason=first.reason,
             )
         return kubectl.parse_applied(outcome.stdout)
+
+    def _is_known(self, api_version: str, kind: str) -> bool:
+        """Whether the API server knows the kind: kubectl tries none of a list that holds one it does not."""
+        with reading(self._api) as reader:
+            try:
+                reader.collection(ResourceRef(kind, "", "", api_version))
+            except ApiStatusError:
+                return False
+        return True
 
     def delete(self, release: Release, *, timeout_s: float | None = None) -> None:
         """Delete the release's documents in reverse and return when they and their pods are gone.

@@ -54,7 +54,13 @@ class World:
         verb = command.argv[1]
         self.told.append(verb)
         if verb == self.failing:
-            return Outcome(command, 1, "TEST SUITE: x\nthe log", "Error: it broke", duration_s=0)
+            return Outcome(
+                command,
+                1,
+                "TEST SUITE:     x\nLast Started:   1\nPhase:          Failed\n",
+                "Error: it broke",
+                duration_s=0,
+            )
         answer = ""
         if verb in ("install", "upgrade", "rollback"):
             self.values.append(json.loads(command.stdin or "{}"))
@@ -215,6 +221,7 @@ def voyage(world: World, handle: ClusterHandle, tmp_path: Path) -> Voyage:
     runner = RecordingRunner()
     runner.on("helm", answer=world.helm)
     runner.on("kubectl", "delete", answer=world.kubectl)
+    runner.on("kubectl", "logs", "pod/x", stdout="the log")
     helm = HelmDeployer(handle, runner, SETTINGS, helm=Path("/bin/helm"), home=tmp_path)
     return Voyage(handle, helm, runner, Charts(), Quay(world.told), lambda manifest, namespace: None, SETTINGS)
 
