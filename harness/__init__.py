@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from harness.cluster.provider import ClusterHandle, ClusterSpec, NodeSpec, PortMapping
     from harness.cluster.pytest_kind import SeatrialKindCluster
     from harness.commands.helm import Values
+    from harness.deploy.bodywork import BodyworkDeployer, Pipeline, Workflow
     from harness.deploy.helm import HelmDeployer
     from harness.deploy.kubectl import Contexts, KubectlDeployer
     from harness.deploy.manifests import Manifest, ManifestDeployer
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from harness.engine.engine import Engine
     from harness.errors import (
         AccessError,
+        BodyworkError,
+        BodyworkProjectError,
+        BodyworkStageError,
         BuildError,
         ChartError,
         CleanupError,
@@ -86,6 +90,10 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessError",
     "Assembly",
+    "BodyworkDeployer",
+    "BodyworkError",
+    "BodyworkProjectError",
+    "BodyworkStageError",
     "BuildError",
     "Chart",
     "ChartError",
@@ -130,6 +138,7 @@ __all__ = [
     "OutsideError",
     "PayloadError",
     "PayloadShape",
+    "Pipeline",
     "PlainPayload",
     "PortMapping",
     "Predictor",
@@ -172,6 +181,7 @@ __all__ = [
     "Verdict",
     "WaitTimeoutError",
     "WeightMismatch",
+    "Workflow",
     "assert_weights",
     "charts_below",
     "count_variants",
@@ -191,6 +201,7 @@ _HOMES = {
     "harness.cluster.pytest_kind": ("SeatrialKindCluster",),
     "harness.commands.helm": ("Values",),
     "harness.deploy.release": ("Release", "ResourceRef"),
+    "harness.deploy.bodywork": ("BodyworkDeployer", "Pipeline", "Workflow"),
     "harness.deploy.helm": ("HelmDeployer",),
     "harness.deploy.kubectl": ("Contexts", "KubectlDeployer"),
     "harness.deploy.manifests": ("Manifest", "ManifestDeployer"),
@@ -199,6 +210,9 @@ _HOMES = {
     "harness.engine.engine": ("Engine",),
     "harness.errors": (
         "AccessError",
+        "BodyworkError",
+        "BodyworkProjectError",
+        "BodyworkStageError",
         "BuildError",
         "ChartError",
         "CleanupError",

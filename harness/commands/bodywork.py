@@ -309,6 +309,11 @@ _MEANINGS: tuple[tuple[str, Reason, str], ...] = (
     (r"cannot parse YAML from|no config file found", "malformed configuration", "`bodywork validate` checks it"),
     (r"Bodywork config (?:file )?missing", "invalid configuration", "`bodywork validate` checks it"),
     (
+        r"'BodyworkConfig' object has no attribute '\w+'",
+        "invalid configuration",
+        "something is missing from the section of bodywork.yaml that is named so: `bodywork validate` says what",
+    ),
+    (
         r"Bodywork config file has schema version",
         "wrong configuration version",
         'version "1.0" belongs to Bodywork 2.0 and 2.1',
@@ -330,7 +335,7 @@ _MEANINGS: tuple[tuple[str, Reason, str], ...] = (
     (
         r"cannot determine status for (?:job|deployment)=",
         "race in Bodywork",
-        "2.1.3 knows three states of a Job; between two of them, and after a second failed pod, it gives up",
+        "2.1.3 counts to one: between two states of a Job, and after a second failed pod, it gives up",
     ),
 )
 
@@ -397,17 +402,23 @@ def parse_problem(output: str, *, exit_code: int) -> Problem | None:
     return Problem("unknown", said_last or f"exit code {exit_code}, no output")
 
 
+_BEHIND_WHICH_A_STAGE_MAY_BE = frozenset({"stage failed", "service timed out", "stage timed out", "race in Bodywork"})
+_HINTS: dict[Reason, str] = {"stage failed": "the stage's own log says why"}
+
+
 def _workflow_problem(output: str, message: str) -> Problem:
     found = _meaning(message)
-    if found and found.reason in {"stage failed", "service timed out", "stage timed out"}:
+    if found and found.reason in _BEHIND_WHICH_A_STAGE_MAY_BE:
         for log in parse_stage_logs(output):
             if own := _STAGE_FAILED.search(log.text):
                 said = _unescaped(own[2])
                 why = _meaning(said)
-                reason: Reason = why.reason if why else found.reason
+                # Two failed pods of a Job are more than 2.1.3 counts to: the stage has failed all the same.
+                reason: Reason = "stage failed" if found.reason == "race in Bodywork" else found.reason
+                reason = why.reason if why else reason
                 raised = "" if why else _last_raised(log.text[: own.start()])
                 seen = f"{message}; stage {own[1]}: {said}" + (f": {raised}" if raised else "")
-                return Problem(reason, seen, why.hint if why else found.hint)
+                return Problem(reason, seen, why.hint if why else _HINTS.get(reason, found.hint))
     return found or Problem("unknown", message)
 
 

@@ -259,7 +259,7 @@ class NeverStarts:
 @pytest.fixture(scope="session")
 def pool() -> Iterator[ThreadPoolExecutor]:
     """Waits for what takes Bodywork a minute and a half to notice."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with ThreadPoolExecutor(max_workers=3) as pool:
         yield pool
 
 
@@ -274,6 +274,35 @@ def overrunning(
     slow = {"bodywork.yaml": yaml_text, "train/train.py": "import time\n\ntime.sleep(600)\n"}
     git.push("example/overrun", Change(slow))
     return pool.submit(pipelines.run, Pipeline(git.url("example/overrun"), "overrun", FAULTS), timeout_s=180.0)
+
+
+# Fails unless the bucket says that it has failed before. The signature is made up: nobody checks it.
+FAILS_ONCE = f"""
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+url = "http://{BUCKET}.s3.eu-west-2.amazonaws.com/tried"
+try:
+    urlopen(url, timeout=10)
+except HTTPError:
+    scope = "anybody/20200101/eu-west-2/s3/aws4_request"
+    signature = f"AWS4-HMAC-SHA256 Credential={{scope}}, SignedHeaders=host, Signature=0"
+    urlopen(Request(url, b"once", {{"Authorization": signature}}, method="PUT"), timeout=10)
+    raise
+print("second time lucky")
+"""
+
+
+@pytest.fixture(scope="session")
+def retried(
+    pool: ThreadPoolExecutor, pipelines: BodyworkDeployer, git: GitHost, faults_set_up: Release
+) -> Future[Workflow]:
+    """A workflow whose batch stage fails the first time."""
+    del faults_set_up
+    git.create("example/retried", SMALL_PROJECT)
+    yaml_text = SMALL_YAML.replace("small-project", "retried").replace("train >> serve", "train")
+    git.push("example/retried", Change({"bodywork.yaml": yaml_text, "train/train.py": FAILS_ONCE}))
+    return pool.submit(pipelines.run, Pipeline(git.url("example/retried"), "retried", FAULTS), timeout_s=180.0)
 
 
 @pytest.fixture(scope="session")
@@ -328,6 +357,6 @@ def never_starting(
 def begun_failures(request: pytest.FixtureRequest) -> None:
     """Begin what takes long to fail while something else takes long to succeed, if it is to be told at all."""
     wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
-    for name in ("overrunning", "never_starting"):
+    for name in ("overrunning", "never_starting", "retried"):
         if name in wanted:
             request.getfixturevalue(name)

@@ -153,7 +153,7 @@ def test_a_triggered_run_retrains_and_rolls_the_service(
     assert [stage.name for stage in workflow.stages] == [pipeline.service(TRAIN), pipeline.service(SERVE)]
     ingress.verdict.assert_within(ErrorBudget(min_requests=500))
     assert set(ingress.verdict.variants) == {"old", "new"}
-    # Bodywork gives its pods no probes, so a new one is sent requests while it still installs its packages. Who asks the
+    # Bodywork gives its pods no probes, so a new one is sent requests while it still installs packages. Who asks the
     # Service itself is refused by it: at most one pod of three at a time, and nothing else goes wrong.
     refused = [sample.failure for sample in direct.verdict.samples if sample.failure]
     assert set(refused) <= {"status 503"}

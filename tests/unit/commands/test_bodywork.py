@@ -222,6 +222,7 @@ FAILED_WORKFLOWS = [
     ("job=p--one in namespace=ml-pipeline have yet to reach status=succeeded after 120s", "stage timed out"),
     ("deployment=p--two in namespace=ml-pipeline have yet to reach status=complete after 120s", "service timed out"),
     ("cannot determine status for job=p--one in namespace=ml-pipeline", "race in Bodywork"),
+    ("'BodyworkConfig' object has no attribute 'project'", "invalid configuration"),
     ("something nobody has seen yet", "unknown"),
 ]  # fmt: skip
 
@@ -277,6 +278,15 @@ def test_what_a_stages_code_raised_is_the_reason() -> None:
     problem = bodywork.parse_problem(output, exit_code=1)
     assert problem is not None
     assert problem.message.endswith("['python', 'train.py']): urllib.error.HTTPError: HTTP Error 403: Forbidden")
+
+
+def test_a_stage_that_failed_twice_has_failed() -> None:
+    """2.1.3 cannot tell what two failed pods of a Job mean; the stage's log can."""
+    output = replayed("p--one", stage_failure("one", "CalledProcessError(1, ['python', 'train.py'])"))
+    output += failed_workflow("cannot determine status for job=p--one in namespace=n")
+    problem = bodywork.parse_problem(output, exit_code=1)
+    assert problem is not None
+    assert (problem.reason, problem.hint) == ("stage failed", "the stage's own log says why")
 
 
 @pytest.mark.parametrize(
