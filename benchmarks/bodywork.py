@@ -2,10 +2,10 @@
 
 - whole: `pytest scenarios/bodywork/test_tutorial.py scenarios/bodywork/test_clean_up.py` from the start of the process
   to its end, cluster included, everything built before;
-- workflow: `bodywork workflow` from the start of its container to its end, beside the sum of its stages' own work, which
-  is installing their packages and running: from a stage's first line in its log to its last. What lies between is
-  Bodywork's: 5 s before it looks at a stage for the first time, and of a service max_startup_time_seconds from when its
-  pods run, whatever they do.
+- workflow: `bodywork workflow` from the start of its container to its end, beside the sum of its stages' own work: they
+  install packages and run, from the first line in a stage's log to its last. What lies between is Bodywork's own:
+  5 s before it looks at a stage for the first time, and of a service max_startup_time_seconds from when its pods run,
+  whatever they do.
 
 Both come from the logs that a run keeps as evidence.
 

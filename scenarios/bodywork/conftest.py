@@ -22,6 +22,7 @@ from harness.outside.docker_hub import DockerHub
 from harness.outside.git import Change, GitHost, GitHosting
 from harness.outside.package_index import Wheelhouse, write_wheelhouse_context
 from harness.outside.s3 import S3, ObjectStore
+from harness.outside.service import OutsideService
 from harness.outside.trusting_image import write_trusting_context
 from harness.outside.world import OutsideWorld
 from harness.scoring.request import ScoreRequest
@@ -135,7 +136,8 @@ def s3() -> S3:
 @pytest.fixture(scope="session")
 def world(seatrial: Assembly, site: Site, world_image: ImageRef, s3: S3) -> OutsideWorld:
     """github.com, Amazon's S3, hub.docker.com and a package index, served beside the cluster."""
-    services = [GitHosting(), s3, DockerHub(f"{site.handle.name}-registry:5000"), Wheelhouse()]
+    hub = DockerHub(f"{site.handle.name}-registry:5000")
+    services: list[OutsideService] = [GitHosting(), s3, hub, Wheelhouse()]
     return seatrial.outside_world(site.handle, services, image=world_image.content_tag)
 
 
