@@ -416,7 +416,7 @@ def _workflow_problem(output: str, message: str) -> Problem:
                 # Two failed pods of a Job are more than 2.1.3 counts to: the stage has failed all the same.
                 reason: Reason = "stage failed" if found.reason == "race in Bodywork" else found.reason
                 reason = why.reason if why else reason
-                raised = "" if why else _last_raised(log.text[: own.start()])
+                raised = "" if why else _last_raised(log.text)
                 seen = f"{message}; stage {own[1]}: {said}" + (f": {raised}" if raised else "")
                 return Problem(reason, seen, why.hint if why else _HINTS.get(reason, found.hint))
     return found or Problem("unknown", message)
@@ -426,9 +426,17 @@ def _workflow_problem(output: str, message: str) -> Problem:
 _RAISED = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*(\S.*)$", re.MULTILINE)
 
 
+# Bodywork's own account of it: python ended with something else than 0.
+_BODYWORKS = ("bodywork.", "subprocess.CalledProcessError")
+
+
 def _last_raised(text: str) -> str:
-    """Return what the last traceback ends in, e.g. ``KeyError: 'species'``: all Bodywork says is that it was there."""
-    raised = _RAISED.findall(text)
+    """Return what the last traceback of a stage's code ends in, e.g. ``KeyError: 'species'``.
+
+    It may stand before or after the line in which Bodywork says that the stage failed: one is standard error, the other
+    standard output.
+    """
+    raised = [line for line in _RAISED.findall(text) if not line.startswith(_BODYWORKS)]
     return raised[-1] if raised else ""
 
 

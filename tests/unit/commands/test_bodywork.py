@@ -266,15 +266,22 @@ def test_a_stage_whose_code_fails_is_a_failed_stage() -> None:
     assert problem.message.endswith(f"stage one: {why}")
 
 
-def test_what_a_stages_code_raised_is_the_reason() -> None:
-    """Bodywork says only that python ended with 1; the traceback before that says why, its own after it does not."""
-    text = (
-        'read 3 rows\nTraceback (most recent call last):\n  File "train.py", line 3, in <module>\n    main()\n'
-        "urllib.error.HTTPError: HTTP Error 403: Forbidden\n"
-        + stage_failure("one", "CalledProcessError(1, ['python', 'train.py'])")
-        + '\nTraceback (most recent call last):\n  File "x"\nbodywork.exceptions.BodyworkStageFailure: Stage one failed'
-    )
-    output = replayed("p--one", text) + failed_workflow("job=p--one in namespace=n have failed")
+RAISED = (
+    'Traceback (most recent call last):\n  File "train.py", line 3, in <module>\n    main()\n'
+    "urllib.error.HTTPError: HTTP Error 403: Forbidden\n"
+)
+SAID = stage_failure("one", "CalledProcessError(1, ['python', 'train.py'])") + "\n"
+ITS_OWN = 'Traceback (most recent call last):\n  File "x"\nbodywork.exceptions.BodyworkStageFailure: Stage one failed\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [RAISED + SAID, SAID + RAISED, RAISED + SAID + ITS_OWN, ITS_OWN + SAID + RAISED],
+    ids=["before Bodywork's line", "behind it", "before Bodywork's own traceback", "behind that"],
+)
+def test_what_a_stages_code_raised_is_the_reason(text: str) -> None:
+    """Bodywork says only that python ended with 1; the traceback of the code says why, wherever it came to stand."""
+    output = replayed("p--one", text.rstrip()) + failed_workflow("job=p--one in namespace=n have failed")
     problem = bodywork.parse_problem(output, exit_code=1)
     assert problem is not None
     assert problem.message.endswith("['python', 'train.py']): urllib.error.HTTPError: HTTP Error 403: Forbidden")
