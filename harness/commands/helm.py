@@ -90,6 +90,10 @@ class Dialect:
         """Helm 4 always waits for hooks and spells "nothing else" as a strategy; Helm 3 does so without a flag."""
         return ("--wait=hookOnly",) if self.major >= 4 else ()  # noqa: PLR2004 - the major version itself
 
+    def in_any_state(self) -> Args:
+        """Helm 4 lists releases in any state and has no flag for it."""
+        return () if self.major >= 4 else ("--all",)  # noqa: PLR2004 - as above
+
 
 def environment(home: Path) -> Mapping[str, str | None]:
     """Return the variables that keep Helm's files below `home` and take out what the user's shell says to Helm."""
@@ -107,6 +111,7 @@ def environment(home: Path) -> Mapping[str, str | None]:
         "HELM_KUBEASGROUPS": None,
         "HELM_DRIVER": None,
         "HELM_DEBUG": None,
+        "HELM_CONTENT_CACHE": None,
         "HELM_PLUGINS": None,
         "HELM_REGISTRY_CONFIG": None,
         "HELM_REPOSITORY_CACHE": None,
@@ -207,10 +212,10 @@ def status(release: str, *, namespace: str) -> Args:
     return ("status", release, f"--namespace={namespace}", "--output=json")
 
 
-def list_releases(*, namespace: str = "", all_namespaces: bool = False) -> Args:
+def list_releases(*, dialect: Dialect, namespace: str = "", all_namespaces: bool = False) -> Args:
     """``helm list`` in any state, failed ones included."""
     where = ("--all-namespaces",) if all_namespaces else (f"--namespace={namespace}",) if namespace else ()
-    return ("list", "--all", *where, "--output=json")
+    return ("list", *dialect.in_any_state(), *where, "--output=json")
 
 
 def history(release: str, *, namespace: str) -> Args:

@@ -322,7 +322,8 @@ class HelmDeployer(ClusterDeployer):
 
     def list(self, *, namespace: str = "", all_namespaces: bool = False) -> tuple[ListedRelease, ...]:
         """``helm list``: releases in any state."""
-        outcome = self.run(*helm.list_releases(namespace=namespace, all_namespaces=all_namespaces))
+        listed = helm.list_releases(dialect=self._dialect, namespace=namespace, all_namespaces=all_namespaces)
+        outcome = self.run(*listed)
         return helm.parse_list(self._check("list the releases", outcome).stdout)
 
     def history(self, release: str, *, namespace: str = "default") -> tuple[Revision, ...]:

@@ -119,7 +119,13 @@ def test_a_release_of_that_name_is_left_alone(helm: HelmDeployer, namespace: str
             id="a template that cannot be rendered",
         ),
         pytest.param(
-            "broken-yaml", Values(), "template", "broken-yaml/templates/configmap.yaml", 6, id="rendered to no YAML"
+            "broken-yaml",
+            Values(),
+            "template",
+            "broken-yaml/templates/configmap.yaml",
+            # The last line; Helm 4 names the one after it.
+            (6, 7),
+            id="rendered to no YAML",
         ),
         pytest.param(
             "typed-values", Values(overrides={"replicas": "many"}), "values", "", 0, id="values against the schema"
@@ -142,7 +148,7 @@ def test_a_malformed_chart_is_told_apart_from_a_refusal(
     values: Values,
     problem: str,
     file: str | None,
-    line: int | None,
+    line: int | tuple[int, ...] | None,
     helm: HelmDeployer,
     namespace: str,
 ) -> None:
@@ -151,7 +157,7 @@ def test_a_malformed_chart_is_told_apart_from_a_refusal(
         helm.install("broken", CHARTS / chart, namespace=namespace, values=values)
     assert caught.value.problem == problem
     assert file is None or caught.value.file == file
-    assert line is None or caught.value.line == line
+    assert line is None or caught.value.line in (line if isinstance(line, tuple) else (line,))
     assert helm.list(namespace=namespace) == ()
 
 

@@ -67,9 +67,10 @@ CHART = Path("charts/app")
             "template r charts/app --namespace=n --include-crds --kube-version=1.34",
             id="template for a version",
         ),
-        pytest.param(helm.list_releases(), "list --all --output=json", id="list"),
+        pytest.param(helm.list_releases(dialect=Dialect(3)), "list --all --output=json", id="list"),
+        pytest.param(helm.list_releases(dialect=Dialect(4)), "list --output=json", id="list with Helm 4"),
         pytest.param(
-            helm.list_releases(namespace="n", all_namespaces=True),
+            helm.list_releases(dialect=Dialect(3), namespace="n", all_namespaces=True),
             "list --all --all-namespaces --output=json",
             id="all",
         ),
