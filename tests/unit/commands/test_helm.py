@@ -305,3 +305,36 @@ def test_helm_keeps_its_files_apart_from_the_user_s(tmp_path: Path) -> None:
     assert environment["HELM_CACHE_HOME"] == str(tmp_path / "cache")
     assert environment["HELM_PLUGINS"] is None
     assert environment["HELM_KUBETOKEN"] is None
+
+
+def test_argv_of_tests_and_registries() -> None:
+    """As the shell would see them; a registry without TLS needs to be told of."""
+    assert helm.test("app", namespace="n", timeout_s=90) == ("test", "app", "--namespace=n", "--timeout=90s")
+    assert helm.get_hooks("app", namespace="n") == ("get", "hooks", "app", "--namespace=n")
+    assert helm.package(Path("c"), into=Path("d")) == ("package", "c", "--destination=d")
+    assert helm.push(Path("c.tgz"), "oci://r/x") == ("push", "c.tgz", "oci://r/x")
+    assert helm.pull("oci://r/x/c", into=Path("d"), version="1.0.0", plain_http=True) == (
+        "pull",
+        "oci://r/x/c",
+        "--destination=d",
+        "--version=1.0.0",
+        "--plain-http",
+    )
+
+
+def test_failed_tests_are_told_from_those_that_succeeded() -> None:
+    """As Helm 3.20 prints them; one that never ran has no times."""
+    stdout = """NAME: app
+STATUS: deployed
+TEST SUITE:     app-test-good
+Last Started:   Mon Nov 23 16:54:44 2026
+Last Completed: Mon Nov 23 16:54:46 2026
+Phase:          Succeeded
+TEST SUITE:     app-test-bad
+Last Started:   Mon Nov 23 16:54:46 2026
+Last Completed: Mon Nov 23 16:54:48 2026
+Phase:          Failed
+NOTES:
+Phase: nothing
+"""
+    assert helm.parse_failed_tests(stdout) == ("app-test-bad",)

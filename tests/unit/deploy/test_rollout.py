@@ -243,6 +243,31 @@ def test_a_deployment_is_rolled_out_when_all_counts_agree(status: dict[str, Any]
     assert is_rolled_out(deployment(**{"available": 0, **status})) is done
 
 
+@pytest.mark.parametrize(
+    ("strategy", "updated", "done"),
+    [
+        ({"type": "RollingUpdate"}, 2, False),
+        ({"type": "RollingUpdate"}, 3, True),
+        ({"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}, 2, True),
+        ({"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}, 1, False),
+        ({"type": "OnDelete"}, 0, True),
+    ],
+    ids=["one left", "all", "all above the partition", "one left above it", "pods stay until deleted"],
+)
+def test_a_statefulset_is_rolled_out_as_far_as_it_is_to_be(
+    strategy: dict[str, Any], updated: int, *, done: bool
+) -> None:
+    """Pods below the partition, and all with OnDelete, keep their revision and hold nothing up."""
+    status = {"readyReplicas": 3, "updatedReplicas": updated, "currentRevision": "a", "updateRevision": "b"}
+    body = {
+        "kind": "StatefulSet",
+        "metadata": {},
+        "spec": {"replicas": 3, "updateStrategy": strategy},
+        "status": status,
+    }
+    assert is_rolled_out(body) is done
+
+
 def test_deletion_is_seen_by_watch(server: Any) -> None:
     """The object goes while it is watched; one that is not there needs no watch."""
     path = "/api/v1/namespaces/n/configmaps"
