@@ -117,6 +117,18 @@ def delete_namespace(name: str) -> Args:
     return ("delete", "namespace", name, "--ignore-not-found", "--wait=false")
 
 
+def delete_controllers(*, namespace: str) -> Args:
+    """``kubectl delete`` of what makes pods, leaving the pods, that returns at once."""
+    return (
+        "delete",
+        "deployments,replicasets,jobs,cronjobs",
+        "--all",
+        *_namespace(namespace),
+        "--cascade=orphan",
+        "--wait=false",
+    )
+
+
 def delete_pods(*, namespace: str, grace_s: int) -> Args:
     """``kubectl delete pods --all`` that returns at once; they get `grace_s` seconds to end by themselves."""
     return ("delete", "pods", "--all", *_namespace(namespace), f"--grace-period={grace_s}", "--wait=false")

@@ -18,5 +18,5 @@ def test_the_namespace_goes(site: Site, pipelines: BodyworkDeployer, set_up: Rel
 
     pipelines.delete(set_up)
     with closing(site.kubectl()) as kubectl:
-        assert kubectl.get("namespaces", namespace="") is not None
+        assert kubectl.get(f"namespace/{NAMESPACE}") == ()
     assert pipelines.leftovers(NAMESPACE) == ()

@@ -116,7 +116,7 @@ def test_the_bucket_is_closed(
     before = seatrial.transport.send(through_api_server).assert_status(200).text
     bucket.set_public_read(BUCKET, allowed=False)
     try:
-        with pytest.raises(BodyworkStageError, match="HTTP Error 403: Forbidden") as caught:
+        with pytest.raises(BodyworkStageError, match="HTTPError: HTTP Error 403") as caught:
             pipelines.run(pipeline, timeout_s=SOON_S)
     finally:
         bucket.set_public_read(BUCKET, allowed=True)

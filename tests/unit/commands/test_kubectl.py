@@ -214,6 +214,9 @@ def test_what_bodywork_needs_besides() -> None:
     assert " ".join(kubectl.create_job_from_cronjob("a-1", "a", namespace="n")) == (
         "create job a-1 --from=cronjob/a --namespace n"
     )
+    assert " ".join(kubectl.delete_controllers(namespace="n")) == (
+        "delete deployments,replicasets,jobs,cronjobs --all --namespace n --cascade=orphan --wait=false"
+    )
     assert " ".join(kubectl.delete_namespace("n")) == "delete namespace n --ignore-not-found --wait=false"
     assert " ".join(kubectl.delete_pods(namespace="n", grace_s=1)) == (
         "delete pods --all --namespace n --grace-period=1 --wait=false"
