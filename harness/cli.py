@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.charts import cli as charts_cli
 from harness.cluster import cli as cluster_cli
@@ -19,6 +20,10 @@ from harness.errors import SeatrialError, SettingsError
 from harness.scaffold import cli as scaffold_cli
 from harness.settings import options
 from harness.supply import cli as supply_cli
+
+if TYPE_CHECKING:
+    from harness.settings.model import Settings
+    from harness.supply.resolver import Supply
 
 # Charts are held to what clusters commonly run: older API servers know fewer of today's kinds.
 _CURRENT_VERSIONS = 3
@@ -69,23 +74,16 @@ def _run(args: argparse.Namespace) -> int:
     if args.command == "init":
         kubernetes = known_kubernetes_versions()[-_CURRENT_VERSIONS:]
         return scaffold_cli.run(args, sys.stdout, version=version("seatrial"), kubernetes=kubernetes)
+    settings = resolve(Sources.from_argparse(args), kubernetes_versions=known_kubernetes_versions())
+    if args.command == "charts":
+        return _run_charts(args, settings, known_kubernetes_versions()[-_CURRENT_VERSIONS:])
     from harness.assembly import Assembly
 
-    settings = resolve(Sources.from_argparse(args), kubernetes_versions=known_kubernetes_versions())
     if args.command == "supply" and not supply_cli.may_start_engine(args):
         settings = replace(settings, engine=replace(settings.engine, managed=False))
     with closing(Assembly(settings, environ=dict(os.environ), stream=sys.stderr)) as assembly:
         if args.command == "supply":
             return supply_cli.run(args, assembly.supply, sys.stdout, prune=assembly.prune)
-        if args.command == "charts":
-            return charts_cli.run(
-                args,
-                assembly.runner,
-                lambda: assembly.supply,
-                sys.stdout,
-                directory=Path.cwd(),
-                kubernetes=known_kubernetes_versions()[-_CURRENT_VERSIONS:],
-            )
         if args.command == "cluster":
             return cluster_cli.run(args, assembly.clusters, lambda: assembly.engine, sys.stdout)
         return engine_cli.run(
@@ -96,6 +94,21 @@ def _run(args: argparse.Namespace) -> int:
             assembly.progress("engine"),
             environ=dict(os.environ),
         )
+
+
+def _run_charts(args: argparse.Namespace, settings: Settings, kubernetes: Sequence[str]) -> int:
+    """Do without an assembly: checks take a second, of which the clients of Docker and Kubernetes would be a half."""
+    from harness.process.runner import SubprocessRunner
+
+    runner = SubprocessRunner()
+
+    def supply() -> Supply:
+        from harness.progress import LiveProgress
+        from harness.supply.assembly import make_engineless_supply
+
+        return make_engineless_supply(settings.supply, runner=runner, progress=LiveProgress(sys.stderr))
+
+    return charts_cli.run(args, runner, supply, sys.stdout, directory=Path.cwd(), kubernetes=kubernetes)
 
 
 if __name__ == "__main__":

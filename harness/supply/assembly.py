@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from harness.engine.engine import Engine
+from harness.errors import EngineError
 from harness.process.runner import Runner
 from harness.progress import Progress
 from harness.settings.model import SupplySettings
@@ -31,6 +32,32 @@ from harness.supply.sources.given import GivenSource
 from harness.supply.sources.images import EngineStoreSource, GivenImageSource, PullSource
 from harness.supply.sources.path import PathSource, VersionProbe
 from harness.supply.sources.protocol import Source
+
+
+def make_engineless_supply(
+    settings: SupplySettings,
+    *,
+    runner: Runner,
+    progress: Progress,
+    pins: Pins | None = None,
+    recipes: Recipes | None = None,
+) -> Supply:
+    """Return a :class:`Supply` of programs and files alone: asked for an image, it says that there is no engine.
+
+    Args:
+        settings: the cache, what is allowed, what the user gave.
+        runner: runs go, pip and the programs that are asked for their version.
+        progress: told about what takes long.
+        pins: another pin file than Seatrial's.
+        recipes: other recipes than Seatrial's.
+    """
+
+    def no_engine() -> Engine:
+        raise EngineError("use an engine", seen="this command has none", hint="seatrial supply get NAME")
+
+    return make_supply(
+        settings, runner=runner, engine=no_engine, image_builders={}, progress=progress, pins=pins, recipes=recipes
+    )
 
 
 def make_supply(

@@ -6,10 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import docker
-import docker.errors
 import requests
 
 from harness.engine.engine import Engine
@@ -18,6 +16,9 @@ from harness.naming import LABEL_ARTIFACT, LABEL_RECIPE
 from harness.supply.artifact import Image, Provenance, SourceName
 from harness.supply.cache import Cache
 from harness.supply.recipe import Recipe
+
+if TYPE_CHECKING:
+    import docker
 
 # Repository of every image supply builds. A label alone does not tell: what users build on top inherits labels.
 _REPOSITORY = "seatrial/"
@@ -61,10 +62,12 @@ class ImageStore:
 
     def find(self, reference: str) -> StoredImage | None:
         """Return the image called `reference` (a tag, an id or ``NAME@sha256:...``), or ``None``."""
+        from docker.errors import ImageNotFound  # noqa: PLC0415 - slow, and programs need no engine
+
         with self._client(f"look for image {reference}") as client:
             try:
                 return _stored(client.images.get(reference).attrs)
-            except docker.errors.ImageNotFound:
+            except ImageNotFound:
                 return None
 
     def built(self, recipe: Recipe) -> Image | None:
@@ -86,12 +89,14 @@ class ImageStore:
         Raises:
             DownloadError: the registry did not deliver.
         """
+        from docker.errors import APIError  # noqa: PLC0415 - as above
+
         attempted = f"pull image {reference}"
         with self._client(attempted) as client:
             repository, at, digest = reference.partition("@")
             try:
                 client.images.pull(repository, tag=digest) if at else client.images.pull(reference)
-            except docker.errors.APIError as error:
+            except APIError as error:
                 hint = "check that the engine reaches the registry, or give an image it already has"
                 raise DownloadError(attempted, seen=str(error.explanation or error), hint=hint) from error
         stored = self.find(reference)
@@ -114,15 +119,19 @@ class ImageStore:
         Raises:
             SupplyError: a container uses it.
         """
-        with self._client(f"remove image {reference}") as client, contextlib.suppress(docker.errors.ImageNotFound):
+        from docker.errors import ImageNotFound  # noqa: PLC0415 - as above
+
+        with self._client(f"remove image {reference}") as client, contextlib.suppress(ImageNotFound):
             client.images.remove(reference)
 
     @contextlib.contextmanager
     def _client(self, attempted: str) -> Iterator[docker.DockerClient]:
+        from docker.errors import DockerException  # noqa: PLC0415 - as above
+
         client = self._engine().client()
         try:
             yield client
-        except docker.errors.DockerException as error:
+        except DockerException as error:
             raise SupplyError(attempted, seen=str(error)) from error
         except requests.RequestException as error:  # the SDK lets these through when the engine goes away
             raise SupplyError(attempted, seen=str(error), hint="check that the Docker engine still runs") from error

@@ -12,13 +12,12 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from harness.engine.engine import Engine
 from harness.process.runner import SubprocessRunner
 from harness.progress import LiveProgress
 from harness.scaffold.scaffold import scaffold
 from harness.settings.resolve import Sources, resolve
 from harness.settings.values import known_kubernetes_versions
-from harness.supply.assembly import make_supply
+from harness.supply.assembly import make_engineless_supply
 from harness.supply.pins import Pins, host_arch
 from harness.supply.recipe import Recipes
 
@@ -30,16 +29,10 @@ PROGRAMS = Path(sys.executable).parent
 
 def actionlint() -> Path:
     """Return the program, compiled at the first call."""
-
-    def no_engine() -> Engine:
-        raise AssertionError("programs need no engine")
-
     pins = Pins.load()
-    supply = make_supply(
+    supply = make_engineless_supply(
         resolve(Sources(), kubernetes_versions=known_kubernetes_versions()).supply,
         runner=SubprocessRunner(),
-        engine=no_engine,
-        image_builders={},
         progress=LiveProgress(sys.stderr),
         pins=pins,
         recipes=Recipes(pins, host_arch(), RECIPES),

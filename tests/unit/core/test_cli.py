@@ -86,6 +86,23 @@ def test_key_of_what_is_supplied(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"[0-9a-f]{12}\n", printed[0][1])
 
 
+WITHOUT_CLIENTS = """
+import sys
+from harness import cli
+cli.main(["charts", "check", "--offline", "--no-build"])
+print([name for name in ("docker", "kubernetes", "harness.assembly") if name in sys.modules])
+assert "harness.supply.assembly" in sys.modules
+"""
+
+
+def test_charts_load_no_client(tmp_path: Path) -> None:
+    """The clients of Docker and Kubernetes would take half of the time that checks of a chart take."""
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_CLIENTS], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, "[]\n"), ended.stderr
+
+
 def test_parsers_share_nothing_between_calls() -> None:
     """What one command line collected is not in the next."""
     for _ in range(2):
