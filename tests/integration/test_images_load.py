@@ -17,7 +17,8 @@ from harness.images.build import BuildRequest, ImageBuilder
 from harness.images.load import load_image
 from harness.images.push import push
 from harness.images.reference import ImageName, ImageRef
-from harness.naming import Run
+from harness.naming import LABEL_RECIPE, Run
+from harness.supply.resolver import Supply
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +35,10 @@ class App:
         self._builder = builder
         self._directory = directory
         self.name = name
-        (directory / "Dockerfile").write_text("FROM scratch\nCOPY hello /\n", encoding="utf-8")
 
-    def build(self) -> ImageRef:
-        """Change the content and build it."""
+    def build(self, base: str = "scratch") -> ImageRef:
+        """Change the content, the one layer above `base`, and build it."""
+        (self._directory / "Dockerfile").write_text(f"FROM {base}\nCOPY hello /\n", encoding="utf-8")
         (self._directory / "hello").write_text(uuid4().hex, encoding="utf-8")
         return self._builder.build(BuildRequest(self._directory, self.name))
 
@@ -64,6 +65,15 @@ def ctr(client: docker.DockerClient, node: str, *args: str) -> str:
     assert isinstance(output, bytes)
     assert exit_code == 0, output
     return output.decode()
+
+
+def snapshots_on(client: docker.DockerClient, node: str) -> set[str]:
+    """What a node has unpacked, each layer with those below it."""
+    argv = ["ctr", "--namespace", "k8s.io", "snapshots", "ls"]
+    exit_code, output = client.containers.get(node).exec_run(argv)
+    assert isinstance(output, bytes)
+    assert exit_code == 0, output
+    return {row.split()[0] for row in output.decode().splitlines()[1:] if "Committed" in row.split()}
 
 
 def images_on(client: docker.DockerClient, node: str) -> list[str]:
@@ -112,6 +122,20 @@ def test_an_image_goes_to_the_chosen_nodes_only(
     load_image(engine, app.build(), chosen, registry=cluster.registry)
     name = str(ImageName.parse(app.name))
     assert [name in images_on(client, node) for node in cluster.nodes] == [True, *[False] * len(others)]
+
+
+def test_layers_the_node_image_holds_are_not_unpacked_again(
+    engine: Engine, client: docker.DockerClient, supply: Supply, cluster: ClusterHandle, app: App
+) -> None:
+    """A scoring image brings its own layers only: those of its Python base are on every new node."""
+    node, base = cluster.nodes[0], client.images.get(supply.image("python-3.11").reference)
+    node_image = client.containers.get(node).image
+    if node_image is None or not {LABEL_RECIPE} <= node_image.labels.keys() & base.labels.keys():
+        pytest.skip("the base or the node image is a published one, which does not hold the other's layers")
+    before = snapshots_on(client, node)
+    load_image(engine, app.build(base=base.tags[0]), [node], registry=cluster.registry)
+    assert set(base.attrs["RootFS"]["Layers"]) <= before
+    assert len(snapshots_on(client, node) - before) == 1
 
 
 def test_a_node_pulls_through_the_mirror(

@@ -37,9 +37,16 @@ def image(supply: Supply, recipe: Recipe) -> str:
     return reference
 
 
+# Without Kubernetes' side of containerd, which names images itself some time after its start.
+_START_CONTAINERD = (
+    "containerd --config /etc/containerd/preload.toml >/dev/null 2>&1 & "
+    "until ctr version >/dev/null 2>&1; do sleep 0.2; done; "
+)
+
+
 def _shell(client: docker.DockerClient, image: str, script: str) -> str:
     return client.containers.run(
-        image, entrypoint=["sh", "-ec"], command=[script], remove=True, privileged=True, volumes=["/var/lib/containerd"]
+        image, entrypoint=["sh", "-ec"], command=[script], remove=True, privileged=True, volumes=["/var"]
     ).decode()
 
 
@@ -62,13 +69,47 @@ def test_every_image_kubeadm_wants_is_there_unpacked(client: docker.DockerClient
     listed = _shell(
         client,
         image,
-        "containerd >/dev/null 2>&1 & until ctr version >/dev/null 2>&1; do sleep 0.2; done; "
-        "ctr -n k8s.io images ls -q; echo --; kubeadm config images list --kubernetes-version $(cat /kind/version); "
+        f"{_START_CONTAINERD} ctr -n k8s.io images ls -q; echo --; "
+        "kubeadm config images list --kubernetes-version $(cat /kind/version); "
         "echo --; ctr -n k8s.io snapshots ls | wc -l",
     )
     present, wanted, snapshots = (part.split() for part in listed.split("--"))
     assert set(wanted) <= set(present)
     assert int(snapshots[0]) > len(set(wanted)) / 2
+
+
+def test_next_to_nothing_is_copied_into_a_nodes_volume(client: docker.DockerClient, image: str) -> None:
+    """Docker copies what the image has in /var into each node it starts: no layer, no package database is there."""
+    large, files = _shell(client, image, "find /var -type f -size +1M; echo --; find /var -type f | wc -l").split("--")
+    assert large.split() == []
+    assert int(files) < 200, "Debian's package database alone has 800"
+
+
+def test_containers_run_on_the_images_own_files(client: docker.DockerClient, image: str, supply: Supply) -> None:
+    """A preloaded layer is a lower directory like any other: it can be read and, in the container, changed."""
+    (layer,) = client.images.get(supply.image("python-3.11").reference).attrs["RootFS"]["Layers"]
+    said = _shell(
+        client,
+        image,
+        f"{_START_CONTAINERD} ctr -n k8s.io snapshots prepare probe {layer} >/dev/null; mkdir /probe; "
+        'eval "$(ctr -n k8s.io snapshots mounts /probe probe)"; rm -r /probe/etc/apt; echo hello >/probe/etc/issue; '
+        "chroot /probe python3 -c \"import os; print(open('/etc/issue').read(), os.path.exists('/etc/apt'))\"; "
+        "grep -c . /kind/layers/*/etc/issue; ls -d /kind/layers/*/etc/apt",
+    )
+    assert said.split()[:2] == ["hello", "False"]
+    assert said.count("/etc/apt") >= 1, "what a container removes stays in the image"
+
+
+def test_preloaded_images_can_be_removed(client: docker.DockerClient, image: str) -> None:
+    """Removing them, as the kubelet does when a disk is full, leaves nothing of them in containerd's directory."""
+    left = _shell(
+        client,
+        image,
+        f"{_START_CONTAINERD} ctr -n k8s.io images ls -q | xargs ctr -n k8s.io images rm --sync >/dev/null; "
+        "ctr -n k8s.io snapshots ls | tail -n +2; ctr -n k8s.io content ls -q; "
+        "ls /var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots",
+    )
+    assert left.split() == []
 
 
 def test_no_placeholder_is_left(client: docker.DockerClient, image: str) -> None:

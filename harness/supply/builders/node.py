@@ -1,9 +1,9 @@
 """Node images for kind: a base, Kubernetes' program, and the images a cluster starts with, already unpacked.
 
 ``[node]`` in ``recipe.toml`` is described there. A build runs in three steps: the names `kubeadm` asks for are matched
-with images of ours, a labelled build container unpacks them into containerd's directory, and the recipe's Dockerfile
-puts that directory and the program on top of the base. The container's directory is taken out instead of committing
-the container, so that its labels, which say whose it is, do not end up in the image.
+with images of ours, a labelled build container unpacks them (``kind/preload`` of ``node-base`` says where to), and the
+recipe's Dockerfile puts what it made and the program on top of the base. That is taken out of the container instead of
+committing it, so that its labels, which say whose it is, do not end up in the image.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from harness.supply.recipe import Recipe
 # Kubernetes' program answers within a second; a cold disk adds some.
 _KUBEADM_TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 20
-_CONTAINERD = "/var/lib/containerd"
+# Volumes of the build container: the archive of images, and what is made of it.
 _SCRATCH = "/scratch"
+_PRELOADED = "/preloaded"
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,9 @@ class NodeBuilder:
             images = preloads(recipe, required)
         except ValueError as error:
             raise build.error(str(error)) from error
-        containerd = build.workdir / "containerd.tar"
+        preloaded = build.workdir / "preloaded.tar"
         try:
-            self._unpack(build, images, containerd)
+            self._unpack(build, images, preloaded)
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise build.error(f"preload images: {error}") from error
         values = build.workdir / "values.sed"
@@ -88,7 +89,7 @@ class NodeBuilder:
         docker_build(
             self._engine,
             build,
-            files={program: build.programs[program].path, "containerd.tar": containerd, "values.sed": values},
+            files={program: build.programs[program].path, "preloaded.tar": preloaded, "values.sed": values},
             base=build.images[recipe.options["base"]].reference,
             tag=tag,
             labels=labels,
@@ -118,14 +119,14 @@ class NodeBuilder:
                 entrypoint=["sleep"],
                 command=["infinity"],
                 privileged=True,  # unpacking mounts
-                volumes=[_CONTAINERD, _SCRATCH],  # on the engine's disk: overlays cannot lie on overlays
+                volumes=[_PRELOADED, _SCRATCH],  # on the engine's disk: overlays cannot lie on overlays
                 labels={**self._run.labels(), LABEL_ROLE: "build"},
                 network_mode="none",
             )
             stack.callback(container.remove, force=True, v=True)
             container.start()
             self._preload(build, container, archive)
-            stream, _ = container.get_archive(_CONTAINERD, chunk_size=_CHUNK_BYTES)
+            stream, _ = container.get_archive(f"{_PRELOADED}/.", chunk_size=_CHUNK_BYTES)
             _write(target, stream)
 
     @staticmethod
@@ -136,7 +137,7 @@ class NodeBuilder:
         with wrapped.open("rb") as stream:
             container.put_archive(_SCRATCH, stream)
         wrapped.unlink()
-        code, output = container.exec_run(["sh", "/kind/preload", f"{_SCRATCH}/images.tar"])
+        code, output = container.exec_run(["sh", "/kind/preload", f"{_SCRATCH}/images.tar", _PRELOADED])
         text = cast("bytes", output).decode(errors="replace")
         for line in text.splitlines():
             build.log.write(line)

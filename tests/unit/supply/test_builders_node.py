@@ -73,6 +73,12 @@ def test_storage_and_balancer_are_preloaded_under_pinned_names(recipe: Recipe) -
     assert node_values(recipe, REQUIRED)["LOCAL_PATH_IMAGE"] in names
 
 
+def test_the_base_of_scoring_images_is_preloaded_as_it_is(recipe: Recipe) -> None:
+    """Its layers are those of what is built on it, so nothing about it may be changed."""
+    base = Preload(f"docker.io/seatrial/python-3.11:{recipe.pins['python']}", "python-3.11", None)
+    assert base in preloads(recipe, REQUIRED)
+
+
 @pytest.mark.parametrize(
     "required",
     [pytest.param((), id="nothing printed"), pytest.param((*REQUIRED, "registry.k8s.io/new:v1"), id="an unknown one")],
