@@ -92,9 +92,7 @@ def test_digest_covers_what_is_needed(write_recipe: Callable[..., Path], recipes
     assert _digest(recipes, "top") != before
 
 
-def test_key_of_all_recipes_changes_with_any(
-    write_recipe: Callable[..., Path], recipes: Callable[[], Recipes]
-) -> None:
+def test_key_of_all_recipes_changes_with_any(write_recipe: Callable[..., Path], recipes: Callable[[], Recipes]) -> None:
     """A cache kept under the key is found again until something else would be supplied."""
     tool = write_recipe("tool", GO, {"main.go": "package main"})
     write_recipe("base", 'kind = "rootfs"\nversion = "base"\n')
