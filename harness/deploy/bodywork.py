@@ -183,7 +183,10 @@ class BodyworkDeployer(ClusterDeployer):
     # -- workflows
 
     def run(self, pipeline: Pipeline, *, timeout_s: float = WORKFLOW_TIMEOUT_S) -> Workflow:
-        """Run a pipeline's stages once, as ``bodywork workflow`` does, and return when they have ended well.
+        """Run a pipeline's stages once, as ``bodywork workflow`` does, and return when its services have rolled out.
+
+        Bodywork 2.1.3 takes a rollout for complete when as many pods as there should be are available, old or new: of
+        two replicas it may have replaced one. So what it says is waited for besides.
 
         What a failed workflow leaves of its services stays to be looked at, until the namespace goes.
 
@@ -196,6 +199,7 @@ class BodyworkDeployer(ClusterDeployer):
             BodyworkStageError: a stage failed or did not end in time; the message has the stage's own reason.
             BodyworkError: the cluster, Docker Hub or Bodywork itself is in the way.
             CommandTimeoutError: the limit passed.
+            RolloutError: Bodywork was content and a service did not roll out.
         """
         attempted = f"run the workflow of {pipeline.url}, branch '{pipeline.branch}', in '{pipeline.namespace}'"
         args = bodywork.workflow(pipeline.url, pipeline.branch, namespace=pipeline.namespace)
@@ -348,7 +352,7 @@ class BodyworkDeployer(ClusterDeployer):
         return job
 
     def wait_for_workflow(self, pipeline: Pipeline, job: str, *, timeout_s: float = WORKFLOW_TIMEOUT_S) -> Workflow:
-        """Return when a workflow that runs in the cluster has ended well.
+        """Return when a workflow that runs in the cluster has ended well and its services have rolled out.
 
         Args:
             pipeline: what it runs.
@@ -380,6 +384,7 @@ class BodyworkDeployer(ClusterDeployer):
     def _workflow(self, pipeline: Pipeline, output: str, duration_s: float) -> Workflow:
         release = self.deployed(pipeline)
         self._witness.deployed(release)
+        self.wait(release)
         return Workflow(release, bodywork.parse_stage_logs(output), duration_s, output)
 
     def _logs(self, job: str, namespace: str) -> Outcome:
