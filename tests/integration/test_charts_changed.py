@@ -13,6 +13,7 @@ from harness.charts.repository import Repository
 from harness.errors import HistoryError, SettingsError
 from harness.process.command import Command
 from harness.process.runner import Runner
+from harness.supply.resolver import Supply
 from tests.integration.chart_faults import write_chart
 
 FILES = {
@@ -242,7 +243,7 @@ def test_files_come_back_as_they_were(project: Project, tmp_path: Path) -> None:
 
 
 def test_the_command_compares_with_the_charts_as_they_were(
-    project: Project, supply: object, capsys: pytest.CaptureFixture[str]
+    project: Project, supply: Supply, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`charts check --since` finds the forgotten version of a chart whose library changed."""
     import argparse
@@ -262,7 +263,7 @@ def test_the_command_compares_with_the_charts_as_they_were(
         lambda: supply,
         sys.stdout,
         directory=project.root,
-        kubernetes=(),  # type: ignore[arg-type,return-value] # the fixture's type is the plugin's
+        kubernetes=(),
     )
     told = capsys.readouterr().out
     assert status == 1
