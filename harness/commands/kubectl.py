@@ -129,9 +129,16 @@ def delete_controllers(*, namespace: str) -> Args:
     )
 
 
-def delete_pods(*, namespace: str, grace_s: int) -> Args:
-    """``kubectl delete pods --all`` that returns at once; they get `grace_s` seconds to end by themselves."""
-    return ("delete", "pods", "--all", *_namespace(namespace), f"--grace-period={grace_s}", "--wait=false")
+def delete_pods(*, namespace: str, grace_s: int, timeout_s: float) -> Args:
+    """``kubectl delete pods --all`` that returns when they are gone; they get `grace_s` seconds to end by themselves."""
+    return (
+        "delete",
+        "pods",
+        "--all",
+        *_namespace(namespace),
+        f"--grace-period={grace_s}",
+        f"--timeout={_go_seconds(timeout_s)}",
+    )
 
 
 def drain(node: str, *, timeout_s: float) -> Args:
