@@ -27,7 +27,7 @@ from harness.supply.resolver import Supply
 from harness.supply.sources.build import FilesBuildSource, ImageBuildSource, ProgramBuildSource
 from harness.supply.sources.cache import CacheSource
 from harness.supply.sources.download import Downloader, DownloadSource
-from harness.supply.sources.files import FilesCacheSource, FilesDownloadSource, GivenFilesSource
+from harness.supply.sources.files import FilesDownloadSource, GivenFilesSource
 from harness.supply.sources.given import GivenSource
 from harness.supply.sources.images import EngineStoreSource, GivenImageSource, PullSource
 from harness.supply.sources.path import PathSource, VersionProbe
@@ -102,13 +102,13 @@ def make_supply(
     programs: tuple[Source[Program], ...] = (
         GivenSource(settings.given, probe),
         PathSource(probe, progress.say),
-        CacheSource(cache, pins),
+        CacheSource(cache.find, pins),
         DownloadSource(pins, cache, downloader, progress),
         program_builds,
     )
     files: tuple[Source[Files], ...] = (
         GivenFilesSource(settings.given),
-        FilesCacheSource(cache, pins),
+        CacheSource(cache.find_files, pins),
         FilesDownloadSource(pins, cache, downloader, progress),
         FilesBuildSource(recipes, files_builders, program_builds, cache, progress),
     )

@@ -1,4 +1,4 @@
-"""A program from its publisher, pinned by version and SHA-256."""
+"""What its publisher delivers, pinned by version and SHA-256."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import hashlib
 import shutil
 import tarfile
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import requests
 import tenacity
@@ -15,12 +17,14 @@ import urllib3
 
 from harness.errors import DigestMismatchError, DownloadError
 from harness.progress import Progress
-from harness.supply.artifact import Program, Provenance, SourceName
+from harness.supply.artifact import Files, Program, Provenance, SourceName
 from harness.supply.cache import Cache, cache_errors
 from harness.supply.pins import Pins, PublishedFile
 from harness.supply.provenance import file_digest
 from harness.supply.recipe import Recipe
 from harness.wait import SYSTEM_CLOCK, Clock, Deadline
+
+A = TypeVar("A", bound=Program | Files)
 
 _CHUNK_BYTES = 1 << 18
 _SERVER_ERROR = 500
@@ -148,13 +152,13 @@ def _read(response: requests.Response) -> bytes:
     return chunk
 
 
-class DownloadSource:
-    """Answers with the pinned official release.
+class PublishedSource(ABC, Generic[A]):
+    """Answers with what its publisher delivers under the pinned digest; what becomes of it is a subclass's.
 
     Args:
         pins: what is published where.
         cache: where it goes.
-        downloader: fetches it.
+        downloader: fetches and checks it.
         progress: told while it takes.
     """
 
@@ -172,37 +176,60 @@ class DownloadSource:
         published = self._pins.published_file(recipe.name, recipe.arch)
         return f"let Seatrial download {published.version} from {published.url}" if published else ""
 
-    def get(self, recipe: Recipe) -> Program | None:
+    def get(self, recipe: Recipe) -> A | None:
         """See :meth:`Source.get`."""
         published = self._pins.published_file(recipe.name, recipe.arch)
         if published is None:
             return None
         with self._cache.lock(recipe.name, published.key):
             # Another run may have finished it while this one waited for the lock.
-            cached = self._cache.find(recipe.name, published.key)
-            return cached or self._fetch(recipe, published)
+            return self._find(recipe.name, published.key) or self._fetch(recipe, published)
 
-    def _fetch(self, recipe: Recipe, published: PublishedFile) -> Program:
+    def _fetch(self, recipe: Recipe, published: PublishedFile) -> A:
         with (
             self._cache.workdir(recipe.name) as workdir,
             self._progress.step(f"download {recipe.name} {published.version}"),
             cache_errors(f"store the download of {recipe.name}", self._cache.root),
         ):
-            file = workdir / "delivered"
-            self._downloader.fetch(published, file)
-            if published.member:
-                file = _extract(file, published, workdir / "member")
-            provenance = Provenance(
-                name=recipe.name,
-                version=published.version,
-                source="download",
-                origin=published.url,
-                digest=file_digest(file),
-                recipe="",
-                made_at=time.time(),
-                how=f"official release, checked against SHA-256 {published.sha256}",
-            )
-            return self._cache.put_program(published.key, file, provenance)
+            delivered = workdir / "delivered"
+            self._downloader.fetch(published, delivered)
+            return self._keep(recipe, published, delivered, workdir)
+
+    @abstractmethod
+    def _find(self, name: str, key: str) -> A | None:
+        """Return what is in the cache already."""
+
+    @abstractmethod
+    def _keep(self, recipe: Recipe, published: PublishedFile, delivered: Path, workdir: Path) -> A:
+        """Put what was delivered, and checked, into the cache."""
+
+
+class DownloadSource(PublishedSource[Program]):
+    """Answers with the pinned official release of a program."""
+
+    def _find(self, name: str, key: str) -> Program | None:
+        return self._cache.find(name, key)
+
+    def _keep(self, recipe: Recipe, published: PublishedFile, delivered: Path, workdir: Path) -> Program:
+        file = _extract(delivered, published, workdir / "member") if published.member else delivered
+        how = f"official release, checked against SHA-256 {published.sha256}"
+        return self._cache.put_program(
+            published.key, file, provenance_of(recipe, published, digest=file_digest(file), how=how)
+        )
+
+
+def provenance_of(recipe: Recipe, published: PublishedFile, *, digest: str, how: str) -> Provenance:
+    """Return where a download came from."""
+    return Provenance(
+        name=recipe.name,
+        version=published.version,
+        source="download",
+        origin=published.url,
+        digest=digest,
+        recipe="",
+        made_at=time.time(),
+        how=how,
+    )
 
 
 def _extract(archive: Path, published: PublishedFile, target: Path) -> Path:

@@ -207,12 +207,12 @@ class TestCached:
         with cache.workdir("tool") as workdir:
             (workdir / "made").write_text(way, encoding="utf-8")
             cache.put_program(key, workdir / "made", provenance("tool", way))
-        program = CacheSource(cache, pins).get(tool)
+        program = CacheSource(cache.find, pins).get(tool)
         assert program is not None
         assert program.path.read_text(encoding="utf-8") == way
         assert os.access(program.path, os.X_OK)
 
     def test_empty_cache_has_none(self, tmp_path: Path, pins: Pins, recipe: Callable[[str], Recipe]) -> None:
         """An empty cache answers nothing and is not even made."""
-        assert CacheSource(Cache(tmp_path / "cache"), pins).get(recipe("tool")) is None
+        assert CacheSource(Cache(tmp_path / "cache").find, pins).get(recipe("tool")) is None
         assert not (tmp_path / "cache").exists()

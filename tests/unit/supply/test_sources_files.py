@@ -20,7 +20,8 @@ from harness.supply.pins import Pins, PublishedFile
 from harness.supply.provenance import content_digest
 from harness.supply.recipe import Recipe, Recipes
 from harness.supply.sources.build import FilesBuildSource, ProgramBuildSource
-from harness.supply.sources.files import FilesCacheSource, FilesDownloadSource, GivenFilesSource
+from harness.supply.sources.cache import CacheSource
+from harness.supply.sources.files import FilesDownloadSource, GivenFilesSource
 
 CHART = 'kind = "chart"\nversion = "tool"\nneeds = ["crds", "node"]\n'
 PUBLISHED = {
@@ -95,7 +96,7 @@ class TestCache:
         self, cache: Cache, published_pins: Pins, gateway: Recipe, put: Callable[..., Files]
     ) -> None:
         """Whoever has upstream's own chart uses that; the built one answers where it is all there is."""
-        source = FilesCacheSource(cache, published_pins)
+        source = CacheSource(cache.find_files, published_pins)
         assert source.get(gateway) is None
         built = put("gateway", gateway.key, {"Chart.yaml": "name: ours\n"})
         found = source.get(gateway)
@@ -118,7 +119,7 @@ class TestCache:
             (path / "templates" / "more.yaml").write_text("kind: Role\n", encoding="utf-8")
         else:
             (path / "templates" / "pod.yaml").unlink()
-        assert FilesCacheSource(cache, pins).get(gateway) is None
+        assert CacheSource(cache.find_files, pins).get(gateway) is None
         assert not path.exists()
 
 
