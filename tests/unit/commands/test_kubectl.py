@@ -218,6 +218,6 @@ def test_what_bodywork_needs_besides() -> None:
         "delete deployments,replicasets,jobs,cronjobs --all --namespace n --cascade=orphan --wait=false"
     )
     assert " ".join(kubectl.delete_namespace("n")) == "delete namespace n --ignore-not-found --wait=false"
-    assert " ".join(kubectl.delete_pods(namespace="n", grace_s=1)) == (
-        "delete pods --all --namespace n --grace-period=1 --wait=false"
+    assert " ".join(kubectl.delete_pods(namespace="n", grace_s=1, timeout_s=15.0)) == (
+        "delete pods --all --namespace n --grace-period=1 --timeout=15s"
     )

@@ -11,7 +11,7 @@ import pytest
 from harness.cluster.provider import ClusterHandle
 from harness.deploy.bodywork import BodyworkDeployer, Pipeline
 from harness.deploy.deployer import Log, NoWitness
-from harness.deploy.release import Release
+from harness.deploy.release import Release, ResourceRef
 from harness.errors import BodyworkError, BodyworkProjectError, BodyworkStageError
 from harness.process.command import Command
 from harness.process.outcome import Outcome
@@ -268,3 +268,16 @@ def test_what_a_namespace_leaves(
     server.lists |= {f"{RBAC}/clusterrolebindings/{one['metadata']['name']}": [one] for one in everything}
     server.lists[f"{RBAC}/clusterroles/bodywork-workflow-controller"] = [{}]
     assert [str(ref) for ref in pipelines.leftovers("n")] == left
+
+
+def test_a_namespaces_pods_go_before_it(
+    pipelines: BodyworkDeployer, runner: RecordingRunner, server: ScriptedServer
+) -> None:
+    """First what would make them anew, then they, then the namespace; what is in it is not deleted one by one."""
+    server.lists["/api/v1"] = discovery(Namespace=("namespaces", False))
+    runner.on("kubectl", "delete", "pods", exit_code=1, stderr="timed out waiting")
+    runner.on("kubectl", "delete")
+    refs = (ResourceRef("Namespace", "n"), ResourceRef("ServiceAccount", "a", "n"))
+    pipelines.delete(Release("n", "n", "bodywork", refs))
+    deleted = [command.argv[command.argv.index("delete") + 1] for command in runner.commands]
+    assert deleted == ["deployments,replicasets,jobs,cronjobs", "pods", "namespace"]
