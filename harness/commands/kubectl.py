@@ -130,7 +130,7 @@ def delete_controllers(*, namespace: str) -> Args:
 
 
 def delete_pods(*, namespace: str, grace_s: int, timeout_s: float) -> Args:
-    """``kubectl delete pods --all`` that returns when they are gone; they get `grace_s` seconds to end by themselves."""
+    """``kubectl delete pods --all`` that returns when they are gone; they get `grace_s` seconds to end themselves."""
     return (
         "delete",
         "pods",

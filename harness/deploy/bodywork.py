@@ -265,8 +265,8 @@ class BodyworkDeployer(ClusterDeployer):
         """Have a namespace begin to go, its pods being gone already.
 
         Bodywork is process 1 of its pods and hears no SIGTERM: they would use up their 30 s, which a kubelet of 1.21
-        does not cut short once they run, and a namespace that finds pods looks again after 16 s. So the pods go first, and
-        nobody makes new ones. Those that will not go are the namespace's to tell of.
+        does not cut short once they run, and a namespace that finds pods looks again after 16 s. So the pods go
+        first, and nobody makes new ones. Those that will not go are the namespace's to tell of.
         """
         self._kubectl(*kubectl.delete_controllers(namespace=name))
         pods = kubectl.delete_pods(namespace=name, grace_s=_POD_GRACE_S, timeout_s=_POD_TIMEOUT_S)
