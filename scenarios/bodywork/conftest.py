@@ -128,6 +128,13 @@ def site(
 
 
 @pytest.fixture(scope="session")
+def gateway(site: Site) -> Iterator[Gateway]:
+    """The gateway of this cluster: the run's, which other scenarios may have made by now, stands in theirs."""
+    with site.installed_gateway() as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
 def s3() -> S3:
     """S3 in the tutorial's region."""
     return S3((BUCKET,), region="eu-west-2")
