@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from harness.charts.chart import Chart, merged_values
-from harness.commands.helm import Values
+from harness.charts.chart import Chart
+from harness.commands.helm import Values, merged_values
 from harness.errors import ChartError
 
 Verb = Literal["install", "upgrade", "rollback", "uninstall", "test", "score", "delete-pod", "drain"]

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from harness.charts import declaration, yaml_text
 from harness.charts.declaration import Case, Declaration
 from harness.charts.semver import Version
+from harness.commands.helm import merged_values
 from harness.errors import ChartError
 
 METADATA = "Chart.yaml"
@@ -438,17 +439,6 @@ def _sets(files: Files, path: Path, name: str, declared: Declaration) -> tuple[V
         *(one(file, (file,), Case(file)) for file in ci),
         *(one(case.name, case.values, case) for case in declared.cases),
     )
-
-
-def merged_values(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return two values files merged as Helm merges them: mappings key by key, anything else as a whole."""
-    merged = dict(under)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = (
-            merged_values(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-        )
-    return merged
 
 
 def _is_binary(content: bytes) -> bool:

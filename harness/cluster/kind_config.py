@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from harness.cluster.provider import ClusterSpec, NodeSpec
+from harness.merge import merge
 from harness.naming import LABEL_PREFIX
 
 API_VERSION = "kind.x-k8s.io/v1alpha4"
@@ -88,20 +89,6 @@ def node_names(document: str, cluster: str) -> tuple[str, ...]:
         seen[role] = seen.get(role, 0) + 1
         names.append(f"{cluster}-{role}{seen[role] if seen[role] > 1 else ''}")
     return tuple(names)
-
-
-def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with `extra` merged in: mappings deeply, lists appended, all else replaced."""
-    merged = dict(base)
-    for key, value in extra.items():
-        present = merged.get(key)
-        if isinstance(present, Mapping) and isinstance(value, Mapping):
-            merged[key] = merge(present, value)
-        elif isinstance(present, list) and isinstance(value, list):
-            merged[key] = [*present, *value]
-        else:
-            merged[key] = value
-    return merged
 
 
 def _merge_nodes(base: list[dict[str, Any]], extra: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -50,6 +50,17 @@ class Values:
         return json.dumps(self.inline) if self.inline else None
 
 
+def merged_values(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two values files merged as Helm merges them: mappings key by key, anything else as a whole."""
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = (
+            merged_values(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        )
+    return merged
+
+
 def _literal(value: str | float | bool) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"

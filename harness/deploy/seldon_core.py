@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.cluster.provider import ClusterHandle
 from harness.commands import kubectl
-from harness.commands.helm import Values
+from harness.commands.helm import Values, merged_values
 from harness.deploy.helm import HelmDeployer
 from harness.deploy.release import Release
 from harness.deploy.seldon_rollout import API_VERSION, KIND, operator_problem
@@ -124,7 +124,7 @@ class SeldonCoreInstaller:
             RELEASE,
             self._chart.path,
             namespace=namespace,
-            values=Values(inline=_merged(VALUES, values or {})),
+            values=Values(inline=merged_values(VALUES, values or {})),
             create_namespace=create_namespace,
             timeout_s=timeout_s,
         )
@@ -173,12 +173,3 @@ class SeldonCoreInstaller:
 
 def _has_answered(outcome: Outcome) -> bool:
     return _REFUSAL in outcome.stderr
-
-
-def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `under` with `over` on top, key by key as Helm merges values."""
-    merged = dict(under)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return merged

@@ -63,6 +63,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast, get_args
 
 from harness.errors import SupplyError
+from harness.merge import merge
 from harness.supply.pins import Arch, Pins, minor
 
 if sys.version_info >= (3, 11):
@@ -220,7 +221,7 @@ class Recipes:
         table = _read_table(name, directory / _TABLE_FILE)
         extends = self._directory / table["extends"] if "extends" in table else None
         if extends is not None:
-            table = _merged(self._common_table(name, extends), table)
+            table = merge(self._common_table(name, extends), table)
         kind = cast("RecipeKind", table.get("kind"))
         if kind not in get_args(RecipeKind):
             raise SupplyError(f"read recipe '{name}'", seen=f"kind = {kind!r}, known: {get_args(RecipeKind)}")
@@ -263,20 +264,6 @@ def _read_table(name: str, path: Path, *, variant: str = "") -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8").replace("{variant}", variant or "{variant}"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise SupplyError(f"read recipe '{name}'", seen=f"{path.parent.name}/{path.name}: {error}") from error
-
-
-def _merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `common` with `own` merged in: tables deeply, lists appended, all else replaced."""
-    merged = dict(common)
-    for key, value in own.items():
-        present = merged.get(key)
-        if isinstance(present, dict) and isinstance(value, dict):
-            merged[key] = _merged(present, value)
-        elif isinstance(present, list) and isinstance(value, list):
-            merged[key] = [*present, *value]
-        else:
-            merged[key] = value
-    return merged
 
 
 def _digest(directories: Sequence[Path], others: Mapping[str, Path], facts: list[object]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.cluster.kind_config import count_nodes, merge, minor_version, node_images, node_names, render
+from harness.cluster.kind_config import count_nodes, minor_version, node_images, node_names, render
 from harness.cluster.provider import ClusterSpec, NodeSpec, PortMapping
 
 IMAGE = "seatrial/node:v1"
@@ -118,22 +118,6 @@ def test_the_document_tells_its_images_and_nodes() -> None:
     assert node_images(document) == ("a", "b")
     assert count_nodes(document) == 3
     assert node_names(document, "demo") == ("demo-control-plane", "demo-worker", "demo-worker2")
-
-
-@pytest.mark.parametrize(
-    ("base", "extra", "merged"),
-    [
-        pytest.param({"a": {"b": 1}}, {"a": {"c": 2}}, {"a": {"b": 1, "c": 2}}, id="mappings deeply"),
-        pytest.param({"a": [1]}, {"a": [2]}, {"a": [1, 2]}, id="lists one after the other"),
-        pytest.param({"a": 1}, {"a": 2}, {"a": 2}, id="all else replaced"),
-        pytest.param({"a": [1]}, {"a": None}, {"a": None}, id="a list by something else"),
-    ],
-)
-def test_merge(base: dict[str, Any], extra: dict[str, Any], merged: dict[str, Any]) -> None:
-    """What the second mapping says is in the result, and the first mapping is left alone."""
-    before = repr(base)
-    assert merge(base, extra) == merged
-    assert repr(base) == before
 
 
 @pytest.mark.parametrize(("text", "version"), [("1.34", (1, 34)), ("v1.21.14", (1, 21))])
