@@ -27,18 +27,23 @@ def test_pods_reach_it_by_name(
         store.create_bucket(BUCKET)
         store.put(BUCKET, "hello", b"from outside")
 
-        def ask(name: str, host: str) -> str:
-            """Return what a pod gets from there."""
-            args = ("run", name, f"--image={score_image.name}", "--restart=Never", "--rm", "--stdin", "--quiet")
-            asking = f"import urllib.request; print(urllib.request.urlopen('http://{host}/hello', timeout=10).read())"
-            command = cluster.kubectl_command(
-                *args, f"--namespace={namespace}", "--command", "--", "python3", "-c", asking, timeout_s=60
-            )
-            return runner.run(command).check().stdout
+        # Asked by exec: what `kubectl run --rm --stdin` attaches to may have ended, and said all, before it is attached.
+        pod = cluster.kubectl_command(
+            "run", "asker", f"--image={score_image.name}", f"--namespace={namespace}", "--command", "--", "sleep", "300"
+        )
+        runner.run(pod).check()
+        ready = ("wait", "pod/asker", "--for=condition=Ready", "--timeout=60s", f"--namespace={namespace}")
+        runner.run(cluster.kubectl_command(*ready, timeout_s=70)).check()
 
-        assert ask("ask", f"{BUCKET}.s3.eu-west-2.amazonaws.com").strip() == "b'from outside'"
+        def ask(host: str) -> str:
+            """Return what a pod gets from there."""
+            asking = f"import urllib.request; print(urllib.request.urlopen('http://{host}/hello', timeout=10).read())"
+            args = ("exec", "asker", f"--namespace={namespace}", "--", "python3", "-c", asking)
+            return runner.run(cluster.kubectl_command(*args, timeout_s=30)).check().stdout
+
+        assert ask(f"{BUCKET}.s3.eu-west-2.amazonaws.com").strip() == "b'from outside'"
         with pytest.raises(CommandError):
-            ask("ask-another", "no-such-bucket.s3.eu-west-2.amazonaws.com")
+            ask("no-such-bucket.s3.eu-west-2.amazonaws.com")
     finally:
         world.remove()
     assert runner.run(corefile).check().stdout == before
