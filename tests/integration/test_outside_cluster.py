@@ -27,7 +27,7 @@ def test_pods_reach_it_by_name(
         store.create_bucket(BUCKET)
         store.put(BUCKET, "hello", b"from outside")
 
-        # Asked by exec: what `kubectl run --rm --stdin` attaches to may have ended, and said all, before it is attached.
+        # By exec: what `kubectl run --rm --stdin` attaches to may have ended, all said, before it is attached.
         pod = cluster.kubectl_command(
             "run", "asker", f"--image={score_image.name}", f"--namespace={namespace}", "--command", "--", "sleep", "300"
         )
