@@ -27,7 +27,12 @@ spec:
   template:
     metadata: {{labels: {{app: crashing}}}}
     spec:
-      containers: [{{name: main, image: "{BUSYBOX}", command: [sh, -c, {SAYS!r}]}}]
+      # Never ready: without a probe a container counts as rolled out for as long as its shell takes to end.
+      containers:
+        - name: main
+          image: "{BUSYBOX}"
+          command: [sh, -c, {SAYS!r}]
+          readinessProbe: {{exec: {{command: [test, -f, /never]}}}}
 """
 # Ends once, and then goes on.
 TWO_LIVES = (
