@@ -99,12 +99,14 @@ class Workflow:
         stages: what its stages wrote, in their order; of a service stage, what one pod had written when it was ready.
         duration_s: seconds it took.
         output: all that Bodywork wrote.
+        log: the file of the evidence that has it, too, line by line as it came; empty where nobody keeps it.
     """
 
     release: Release
     stages: tuple[StageLog, ...]
     duration_s: float
     output: str
+    log: str
 
 
 class Program(Protocol):
@@ -151,8 +153,10 @@ class BodyworkDeployer(ClusterDeployer):
         before = {ref for ref in _setup_objects(namespace) if self._exists(ref)}
         missing = tuple(ref for ref in _setup_objects(namespace) if ref not in before)
         release = Release(namespace, namespace, METHOD, missing)
-        self._live.enter(namespace, namespace, lambda: self.delete(release))
-        outcome = self._bodywork(f"set up namespace '{namespace}' for Bodywork", bodywork.setup_namespace(namespace))
+        if missing:
+            self._live.enter(namespace, namespace, lambda: self.delete(release))
+        attempted = f"set up namespace '{namespace}' for Bodywork"
+        outcome, _ = self._bodywork(attempted, bodywork.setup_namespace(namespace))
         said = bodywork.parse_setup_namespace(outcome.stdout)
         release = Release(
             namespace,
@@ -205,11 +209,11 @@ class BodyworkDeployer(ClusterDeployer):
         attempted = f"run the workflow of {pipeline.url}, branch '{pipeline.branch}', in '{pipeline.namespace}'"
         args = bodywork.workflow(pipeline.url, pipeline.branch, namespace=pipeline.namespace)
         try:
-            outcome = self._bodywork(attempted, args, timeout_s=timeout_s)
+            outcome, log = self._bodywork(attempted, args, timeout_s=timeout_s)
         except BodyworkError:
             self._witness.deployed(self.deployed(pipeline))  # its pods are what evidence is wanted of
             raise
-        return self._workflow(pipeline, outcome.stdout, outcome.duration_s)
+        return self._workflow(pipeline, outcome, log, outcome.duration_s)
 
     def deployed(self, pipeline: Pipeline) -> Release:
         """Return what workflows of the pipeline have deployed: a Deployment, Service and Ingress per service stage."""
@@ -231,9 +235,8 @@ class BodyworkDeployer(ClusterDeployer):
         Raises:
             BodyworkError: Bodywork could not.
         """
-        outcome = self._bodywork(
-            f"see the services of namespace '{namespace}'", bodywork.service_display(namespace=namespace)
-        )
+        attempted = f"see the services of namespace '{namespace}'"
+        outcome, _ = self._bodywork(attempted, bodywork.service_display(namespace=namespace))
         return bodywork.parse_services(outcome.stdout)
 
     def delete(self, release: Release, *, timeout_s: float | None = None) -> None:
@@ -259,7 +262,8 @@ class BodyworkDeployer(ClusterDeployer):
             args = kubectl.delete(f"{_resource(ref)}/{ref.name}", namespace=ref.namespace, timeout_s=limit_s)
             self._kubectl(*args, timeout_s=limit_s + 10)
         self._wait_until_gone(Release(release.name, release.namespace, METHOD, tuple(refs)), deadline)
-        self._live.forget(release.namespace, release.name)
+        if release.resources:
+            self._live.forget(release.namespace, release.name)
 
     def _delete_namespace(self, name: str) -> None:
         """Have a namespace begin to go, its pods being gone already.
@@ -313,7 +317,8 @@ class BodyworkDeployer(ClusterDeployer):
             BodyworkError: Bodywork could not.
         """
         attempted = f"see the schedules of namespace '{namespace}'"
-        return bodywork.parse_cronjobs(self._bodywork(attempted, bodywork.cronjob_display(namespace=namespace)).stdout)
+        outcome, _ = self._bodywork(attempted, bodywork.cronjob_display(namespace=namespace))
+        return bodywork.parse_cronjobs(outcome.stdout)
 
     def unschedule(self, name: str, *, namespace: str) -> None:
         """Delete a schedule, and the workflows that it has started.
@@ -331,7 +336,7 @@ class BodyworkDeployer(ClusterDeployer):
             BodyworkError: Bodywork could not.
         """
         attempted = f"see the history of schedule '{name}' in namespace '{namespace}'"
-        outcome = self._bodywork(attempted, bodywork.cronjob_history(name, namespace=namespace))
+        outcome, _ = self._bodywork(attempted, bodywork.cronjob_history(name, namespace=namespace))
         return bodywork.parse_history(outcome.stdout)
 
     def logs(self, job: str, *, namespace: str) -> str:
@@ -344,18 +349,7 @@ class BodyworkDeployer(ClusterDeployer):
         Raises:
             BodyworkError: there is no such workflow.
         """
-        outcome = self._logs(job, namespace)
-        if missing := bodywork.parse_missing_log(outcome.stdout):
-            hint = "take a name from the history; workflows go 15 minutes after they end"
-            raise BodyworkError(
-                f"read the log of workflow '{job}' in namespace '{namespace}'",
-                reason="not found",
-                seen=missing,
-                hint=hint,
-            )
-        if outcome.exit_code != 0:
-            _hold_to_account(f"read the log of workflow '{job}' in namespace '{namespace}'", outcome, "")
-        return outcome.stdout
+        return self._log_of(job, namespace)[0].stdout
 
     def trigger(self, name: str, *, namespace: str) -> str:
         """Run a schedule's workflow now, as ``kubectl create job --from`` does; return the Job's name.
@@ -389,31 +383,44 @@ class BodyworkDeployer(ClusterDeployer):
         except RolloutError as error:
             self._witness.deployed(self.deployed(pipeline))
             # Exit code 1: what ended well has no problem, and this did not.
-            output = str(error.facts.get("log", "")) or _output(self._logs(job, namespace))
+            output = str(error.facts.get("log", "")) or _output(self._ask_for_log(job, namespace)[0])
             problem = bodywork.parse_problem(output, exit_code=1)
             if problem is None or problem.reason == "unknown":
                 raise
             raise _error(attempted, problem, output, "") from error
-        return self._workflow(pipeline, self.logs(job, namespace=namespace), done.duration_s)
+        return self._workflow(pipeline, *self._log_of(job, namespace), done.duration_s)
 
     # -- shared
 
-    def _workflow(self, pipeline: Pipeline, output: str, duration_s: float) -> Workflow:
+    def _workflow(self, pipeline: Pipeline, said: Outcome, log: str, duration_s: float) -> Workflow:
         release = self.deployed(pipeline)
         self._witness.deployed(release)
         self.wait(release)
-        return Workflow(release, bodywork.parse_stage_logs(output), duration_s, output)
+        return Workflow(release, bodywork.parse_stage_logs(said.stdout), duration_s, said.stdout, log)
 
-    def _logs(self, job: str, namespace: str) -> Outcome:
+    def _log_of(self, job: str, namespace: str) -> tuple[Outcome, str]:
+        """Return what a workflow wrote, and the evidence's file that holds it; see :meth:`logs`."""
+        attempted = f"read the log of workflow '{job}' in namespace '{namespace}'"
+        outcome, log = self._ask_for_log(job, namespace)
+        if missing := bodywork.parse_missing_log(outcome.stdout):
+            hint = "take a name from the history; workflows go 15 minutes after they end"
+            raise BodyworkError(attempted, reason="not found", seen=missing, hint=hint)
+        if outcome.exit_code != 0:
+            _hold_to_account(attempted, outcome, log)
+        return outcome, log
+
+    def _ask_for_log(self, job: str, namespace: str) -> tuple[Outcome, str]:
         args = bodywork.cronjob_logs(job, namespace=namespace)
         # What the workflow says of itself is no problem of this command's: that one's is a sentence of its own.
-        return self._run(f"read the log of workflow '{job}' in namespace '{namespace}'", args, _COMMAND_TIMEOUT_S)[0]
+        return self._run(f"read the log of workflow '{job}' in namespace '{namespace}'", args, _COMMAND_TIMEOUT_S)
 
-    def _bodywork(self, attempted: str, args: tuple[str, ...], *, timeout_s: float = _COMMAND_TIMEOUT_S) -> Outcome:
-        """Run one command and hold what it says against what it was asked for."""
+    def _bodywork(
+        self, attempted: str, args: tuple[str, ...], *, timeout_s: float = _COMMAND_TIMEOUT_S
+    ) -> tuple[Outcome, str]:
+        """Run one command and hold what it says against what it was asked for; return that, and the file it is in."""
         outcome, log = self._run(attempted, args, timeout_s)
         _hold_to_account(attempted, outcome, log)
-        return outcome
+        return outcome, log
 
     def _run(self, attempted: str, args: tuple[str, ...], timeout_s: float) -> tuple[Outcome, str]:
         words = [word for word in args[:2] if not word.startswith("-")]

@@ -17,7 +17,7 @@ from harness.deploy.release import Release
 
 # Release, namespace and Service are called as the tutorial calls Ambassador's.
 NAME = "ambassador"
-STAND_IN_FOR = "Ambassador"
+STAND_IN_FOR = "Ambassador and ingress-nginx"
 
 _NO_VALUES = Values()
 

@@ -66,7 +66,6 @@ class OutsideWorld:
         ca: who signed its certificate.
         http_address: ``127.0.0.1:PORT`` where the host reaches all names in plain HTTP.
         https_address: likewise with TLS.
-        network_address: its IP address on the cluster's network.
     """
 
     engine: Engine
@@ -75,7 +74,6 @@ class OutsideWorld:
     ca: PrivateCA
     http_address: str
     https_address: str
-    network_address: str
 
     @classmethod
     def start(
@@ -133,8 +131,7 @@ class OutsideWorld:
             try:
                 container.put_archive("/", tar_of(files, private=[KEY_PATH]))
                 container.start()
-                http, https, inside = _addresses(container, network)
-                world = cls(engine, name, tuple(services), ca, http, https, inside)
+                world = cls(engine, name, tuple(services), ca, *_addresses(container))
                 world._await_answers(container, attempted, timeout_s)
             except BaseException as error:
                 with suppress(docker.errors.NotFound):
@@ -152,10 +149,6 @@ class OutsideWorld:
     def stand_ins(self) -> tuple[StandIn, ...]:
         """Return what stands in for what, for the report."""
         return tuple(StandIn(service.names, service.stands_for) for service in self.services)
-
-    def extra_hosts(self) -> dict[str, str]:
-        """Return address by name, for containers (``docker run --add-host``) that do not ask the network's DNS."""
-        return {name: self.network_address for service in self.services for name in service.names}
 
     def environment(self) -> dict[str, str]:
         """Return the variables that containers need to trust and use it; see :mod:`harness.outside.trusting_image`."""
@@ -208,16 +201,15 @@ def _answers(address: str, service: OutsideService) -> bool:
     return False
 
 
-def _addresses(container: Container, network: str | None) -> tuple[str, str, str]:
-    """Return where the host reaches its plain port, its TLS port, and its address on the network."""
+def _addresses(container: Container) -> tuple[str, str]:
+    """Return where the host reaches its plain port and its TLS port."""
     container.reload()
-    settings = container.attrs["NetworkSettings"]
-    published = settings["Ports"] or {}
+    published = container.attrs["NetworkSettings"]["Ports"] or {}
     http, https = (
         f"{HOST_ADDRESS}:{bound[0]['HostPort']}" if (bound := published.get(f"{port}/tcp")) else ""
         for port in (HTTP_PORT, HTTPS_PORT)
     )
-    return http, https, settings["Networks"][network or "bridge"]["IPAddress"]
+    return http, https
 
 
 def _log(container: Container, lines: int) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ import yaml
 from harness.assembly import Assembly
 from harness.cluster.provider import ClusterHandle, ClusterSpec
 from harness.deploy.bodywork import BodyworkDeployer, Pipeline, Workflow
-from harness.deploy.release import Release
+from harness.deploy.release import Release, ResourceRef
+from harness.deploy.rollout import wait_for_rollout
 from harness.errors import BodyworkError
 from harness.gateway.contour import Gateway
 from harness.images.reference import ImageRef
@@ -29,6 +31,7 @@ from harness.scoring.request import ScoreRequest
 from harness.scoring.response import ScoreResponse
 from harness.scoring.verdict import Verdict
 from harness.site import Site
+from harness.supply.builders.rootfs import HOST_CA_BUNDLES
 from harness.supply.resolver import Supply
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "bodywork"
@@ -81,6 +84,23 @@ def assert_answer(response: ScoreResponse, text: str = ANSWER) -> ScoreResponse:
     response.assert_status(200).assert_content_type("application/json")
     assert response.text == text
     return response
+
+
+# -- the host
+
+
+def host_files() -> dict[Path, bytes | None]:
+    """Return what the host has of its hosts file, trust store and git configuration; ``None`` for what is not there."""
+    home = Path.home()
+    git = Path(os.environ.get("XDG_CONFIG_HOME", home / ".config")) / "git"
+    paths = (Path("/etc/hosts"), *HOST_CA_BUNDLES, Path("/etc/gitconfig"), home / ".gitconfig", git / "config")
+    return {path: path.read_bytes() if path.is_file() else None for path in paths}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def host_before() -> Mapping[Path, bytes | None]:
+    """The host as it was before the first of these stories."""
+    return host_files()
 
 
 # -- images
@@ -152,6 +172,7 @@ def world(seatrial: Assembly, site: Site, world_image: ImageRef, s3: S3) -> Outs
 def bodywork_image(
     world: OutsideWorld,
     site: Site,
+    seatrial: Assembly,
     core_image: ImageRef,
     build_image: Callable[..., ImageRef],
     tmp_path_factory: pytest.TempPathFactory,
@@ -159,8 +180,12 @@ def bodywork_image(
     """The image of stages and of the command line: bodywork-core, trusting this run's world; pods may pull it."""
     context = tmp_path_factory.mktemp("trusting")
     write_trusting_context(context, bundle=world.ca.bundle(), environment=world.environment())
-    image = build_image(context, name=CORE, build_args={"BASE_IMAGE": core_image.content_tag})
-    site.load_image(image)
+    name = "seatrial/bodywork-trusting:latest"
+    image = build_image(context, name=name, build_args={"BASE_IMAGE": core_image.content_tag})
+    # Only the cluster's registry has it under the name that Bodywork asks for: the engine may be the user's.
+    site.load_image(replace(image, name=CORE))
+    seatrial.recorder.note(f"stand-in at {CORE}: Bodywork's image on Docker Hub: the wheel of 2.1.3 on Python 3.11")
+    seatrial.recorder.note("stand-in at docker.io: Docker Hub's images: the cluster's own registry")
     return image.content_tag
 
 
@@ -257,12 +282,14 @@ class NeverStarts:
         commit_before: the commit that its pods were made from, before.
         commit_after: the same, after.
         traffic: what its clients got meanwhile.
+        answer_after: what they get when the old version has been put back.
     """
 
     error: BodyworkError
     commit_before: str
     commit_after: str
     traffic: Verdict
+    answer_after: ScoreResponse
 
 
 @pytest.fixture(scope="session")
@@ -285,20 +312,36 @@ def overrunning(
     return pool.submit(pipelines.run, Pipeline(git.url("example/overrun"), "overrun", FAULTS), timeout_s=180.0)
 
 
-# Fails unless the bucket says that it has failed before. The signature is made up: nobody checks it.
-FAILS_ONCE = f"""
+# Leaves an object in the bucket. The signature is made up: nobody checks it.
+_STORES = f"""
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-url = "http://{BUCKET}.s3.eu-west-2.amazonaws.com/tried"
-try:
-    urlopen(url, timeout=10)
-except HTTPError:
+BUCKET = "http://{BUCKET}.s3.eu-west-2.amazonaws.com"
+
+
+def store(key):
     scope = "anybody/20200101/eu-west-2/s3/aws4_request"
     signature = f"AWS4-HMAC-SHA256 Credential={{scope}}, SignedHeaders=host, Signature=0"
-    urlopen(Request(url, b"once", {{"Authorization": signature}}, method="PUT"), timeout=10)
+    urlopen(Request(f"{{BUCKET}}/{{key}}", b"tried", {{"Authorization": signature}}, method="PUT"), timeout=10)
+"""
+
+# Fails unless the bucket says that it has failed before.
+FAILS_ONCE = f"""{_STORES}
+try:
+    urlopen(f"{{BUCKET}}/tried", timeout=10)
+except HTTPError:
+    store("tried")
     raise
 print("second time lucky")
+"""
+
+# Fails each time; each of its pods leaves its name.
+ALWAYS_FAILS = f"""{_STORES}
+import socket
+
+store(f"tries/{{socket.gethostname()}}")
+raise RuntimeError("no flower grows here")
 """
 
 
@@ -359,7 +402,9 @@ def never_starting(
             pytest.raises(BodyworkError) as caught,
         ):
             pipelines.run(pipeline, timeout_s=240.0)
-        return NeverStarts(caught.value, before, commit(), traffic.verdict)
+        put_back = ResourceRef("Deployment", pipeline.service("serve"), FAULTS, "apps/v1")
+        wait_for_rollout(site.handle, put_back, 60.0)
+        return NeverStarts(caught.value, before, commit(), traffic.verdict, seatrial.transport.send(request))
 
     return pool.submit(run)
 

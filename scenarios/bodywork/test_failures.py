@@ -14,7 +14,7 @@ from harness.errors import BodyworkError, BodyworkProjectError, BodyworkStageErr
 from harness.outside.git import Change, GitHost
 from harness.outside.s3 import ObjectStore
 from harness.scoring.request import ScoreRequest
-from scenarios.bodywork.conftest import BUCKET, NAMESPACE, SMALL, SMALL_YAML, TRAIN, NeverStarts
+from scenarios.bodywork.conftest import ALWAYS_FAILS, BUCKET, NAMESPACE, SMALL, SMALL_YAML, TRAIN, NeverStarts
 
 # Seconds for a workflow to fail that need not wait for a limit of its own; about ten of them are Bodywork's pauses.
 SOON_S = 90.0
@@ -24,7 +24,7 @@ SOON_S = 90.0
     ("files", "reason", "said"),
     [
         pytest.param(
-            {"train/train.py": "raise RuntimeError('no flower grows here')\n"},
+            {"train/train.py": ALWAYS_FAILS},
             "stage failed",
             "RuntimeError: no flower grows here",
             id="its code raises",
@@ -42,9 +42,15 @@ SOON_S = 90.0
     ],
 )
 def test_a_batch_stage_fails(
-    small: Pipeline, pipelines: BodyworkDeployer, git: GitHost, files: dict[str, str], reason: str, said: str
+    small: Pipeline,
+    pipelines: BodyworkDeployer,
+    bucket: ObjectStore,
+    git: GitHost,
+    files: dict[str, str],
+    reason: str,
+    said: str,
 ) -> None:
-    """It is retried, the stage after it is not begun, and what the stage itself said is the reason."""
+    """It is retried once, as its `retries` say; the stage after it is not begun; what it said itself is the reason."""
     git.push(SMALL, Change(files))
     with pytest.raises(BodyworkStageError) as caught:
         pipelines.run(small, timeout_s=SOON_S)
@@ -52,6 +58,8 @@ def test_a_batch_stage_fails(
     assert said in str(caught.value)
     assert f"job={small.service('train')} in namespace={small.namespace}" in str(caught.value)
     assert pipelines.deployed(small).resources == ()
+    if ALWAYS_FAILS in files.values():
+        assert len(bucket.keys(BUCKET, "tries/")) == 2
     assert said in Path(caught.value.log).read_text()
     git.push(SMALL, Change({"bodywork.yaml": SMALL_YAML, "train/train.py": "print('mended')\n"}))
 
@@ -146,3 +154,4 @@ def test_a_service_stage_never_starts(never_starting: Future[NeverStarts]) -> No
     assert "RuntimeError: the weights are not where they should be" in str(seen.error)
     assert seen.commit_after == seen.commit_before
     assert seen.traffic.variants == {"1": len(seen.traffic.samples)}
+    assert seen.answer_after.assert_status(200).json()["version"] == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from harness.assembly import Assembly
 from harness.deploy.bodywork import BodyworkDeployer, Pipeline, Workflow
 from harness.deploy.kubectl import KubectlDeployer
 from harness.deploy.release import Release
+from harness.gateway.contour import Gateway
 from harness.outside.git import Change, GitHost
 from harness.outside.s3 import ObjectStore
 from harness.scoring.request import ScoreRequest
@@ -21,6 +23,7 @@ from harness.site import Site
 from scenarios.bodywork.conftest import (
     ANSWER,
     BUCKET,
+    CORE,
     DATA,
     FLOWER,
     MODEL,
@@ -60,7 +63,10 @@ def test_a_namespace_is_set_up(pipelines: BodyworkDeployer, set_up: Release) -> 
             for kind in ("serviceaccount", "role", "rolebinding")
         ),
     }
-    assert pipelines.setup_namespace(NAMESPACE).resources == ()
+    assert pipelines.leftovers(NAMESPACE) != ()
+    again = pipelines.setup_namespace(NAMESPACE)
+    assert (again.resources, again.details["created"]) == ((), ())
+    assert f"namespace={NAMESPACE}" in again.details["existing"]
 
 
 def test_a_workflow_trains_and_serves(
@@ -78,12 +84,13 @@ def test_a_workflow_trains_and_serves(
     assert serving.name == pipeline.service(SERVE)
     assert "loaded model=DecisionTreeClassifier" in serving.text
     assert bucket.keys(BUCKET, "models/") == (MODEL,)
+    assert Path(first_workflow.log).read_text().splitlines() == first_workflow.output.splitlines()
 
     name = "bodywork-ml-pipeline-project--stage-2-scoring-service"
     (deployment,) = kubectl.get(f"deployment/{name}", namespace=NAMESPACE)
     assert (deployment["spec"]["replicas"], deployment["status"]["readyReplicas"]) == (2, 2)
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    assert container["image"] == "bodyworkml/bodywork-core:latest"
+    assert (container["image"], container["imagePullPolicy"]) == ("bodyworkml/bodywork-core:latest", "Always")
     assert {"name": "GIT_COMMIT_HASH", "value": git.head(REPOSITORY)[:7]} in container["env"]
     (service,) = kubectl.get(f"service/{name}", namespace=NAMESPACE)
     assert (service["spec"]["type"], service["spec"]["ports"][0]["port"]) == ("ClusterIP", 5000)
@@ -96,7 +103,10 @@ def test_a_workflow_trains_and_serves(
 
 def test_the_service_answers_through_the_api_server(through_api_server: ScoreRequest, seatrial: Assembly) -> None:
     """At the path that `kubectl proxy` serves, the tutorial's answer comes back, character for character."""
-    assert "/services/bodywork-ml-pipeline-project--stage-2-scoring-service" in through_api_server.url
+    assert through_api_server.url.endswith(
+        "/api/v1/namespaces/ml-pipeline/services"
+        "/bodywork-ml-pipeline-project--stage-2-scoring-service/proxy/iris/v1/score"
+    )
     assert_answer(seatrial.transport.send(through_api_server))
 
 
@@ -153,6 +163,7 @@ def test_a_triggered_run_retrains_and_rolls_the_service(
     (run,) = pipelines.history(SCHEDULE, namespace=NAMESPACE)
     assert (run.job, run.succeeded, run.failed) == (job, 1, 0)
     assert [stage.name for stage in workflow.stages] == [pipeline.service(TRAIN), pipeline.service(SERVE)]
+    assert "read 150 rows" in pipelines.logs(job, namespace=NAMESPACE)
     ingress.verdict.assert_within(ErrorBudget(min_requests=500))
     assert set(ingress.verdict.variants) == {"old", "new"}
     # Bodywork gives its pods no probes, so a new one is sent requests while it still installs packages. Who asks the
@@ -160,5 +171,15 @@ def test_a_triggered_run_retrains_and_rolls_the_service(
     refused = [sample.failure for sample in direct.verdict.samples if sample.failure]
     assert set(refused) <= {"status 503"}
     assert len(refused) < len(direct.verdict.samples) / 3
-    if direct.verdict.first_failure is not None:
-        assert "connection refused" in direct.verdict.first_failure.seen
+    for failure in (direct.verdict.first_failure, direct.verdict.last_failure):
+        assert failure is None or "connection refused" in failure.seen
+
+
+def test_what_stands_in_is_reported(gateway: Gateway, bodywork_image: str, seatrial: Assembly) -> None:
+    """The run's report names each stand-in and what it stands for."""
+    del bodywork_image  # with it the world is there
+    notes = [note for note in seatrial.recorder.evidence().notes if note.startswith("stand-in at ")]
+    for name in ("github.com", "s3.eu-west-2.amazonaws.com", "hub.docker.com", "packages.seatrial.internal", "docker.io", CORE):
+        assert any(name in note for note in notes), name
+    assert gateway.stand_in_for == "Ambassador and ingress-nginx"
+    assert str(gateway) in seatrial.recorder.evidence().versions.values()

@@ -137,6 +137,13 @@ def test_the_api_proxy_carries_the_credentials_and_hides_them(api: Any) -> None:
     assert "t0p-secret" not in curl + repr(endpoint)
 
 
+def test_the_api_proxys_path_of_an_only_port_names_none(api: Any) -> None:
+    """As kubectl users write it: the API server takes the only port, where that has no name."""
+    service(api, ports=[{"port": 80, "targetPort": 8080}])
+    endpoint = api_proxy(api.handle, "web", namespace="demo")
+    assert endpoint.url.endswith("/api/v1/namespaces/demo/services/web/proxy")
+
+
 def test_the_api_proxy_can_speak_https_to_the_service(api: Any) -> None:
     """The scheme goes in front of the name."""
     service(api)

@@ -134,6 +134,7 @@ def test_a_workflow_that_succeeds(pipelines: BodyworkDeployer, program: Program,
     assert program.asked == ["workflow --namespace=n https://github.com/o/iris master"]
     assert [(stage.name, stage.text) for stage in workflow.stages] == [("iris--train", "read 150 rows")]
     assert "read 150 rows" in witness.logs["bodywork-workflow"]
+    assert workflow.log == "/evidence/bodywork-workflow.log"
     assert (workflow.release.method, workflow.duration_s) == ("bodywork", 1.0)
 
 
@@ -268,6 +269,27 @@ def test_what_a_namespace_leaves(
     server.lists |= {f"{RBAC}/clusterrolebindings/{one['metadata']['name']}": [one] for one in everything}
     server.lists[f"{RBAC}/clusterroles/bodywork-workflow-controller"] = [{}]
     assert [str(ref) for ref in pipelines.leftovers("n")] == left
+
+
+def test_a_namespace_that_was_set_up_before_is_not_this_ones_to_delete(
+    pipelines: BodyworkDeployer, program: Program, runner: RecordingRunner, server: ScriptedServer
+) -> None:
+    """Said again it makes nothing; the release says so, and to delete that one deletes nothing and forgets nothing."""
+    server.lists["/api/v1"] = discovery(Namespace=("namespaces", False), ServiceAccount=("serviceaccounts", True))
+    kinds = {"Role": ("roles", True), "RoleBinding": ("rolebindings", True)}
+    cluster_kinds = {"ClusterRole": ("clusterroles", False), "ClusterRoleBinding": ("clusterrolebindings", False)}
+    server.lists[RBAC] = discovery(**kinds, **cluster_kinds)
+    controller, stages = "bodywork-workflow-controller", "bodywork-jobs-and-deployments"
+    namespaced = [f"{path}/{name}" for path in ("roles", "rolebindings") for name in (controller, stages)]
+    server.lists |= {f"{RBAC}/namespaces/n/{path}": [{}] for path in namespaced}
+    server.lists |= {f"/api/v1/namespaces/n/serviceaccounts/{name}": [{}] for name in (controller, stages)}
+    server.lists |= {"/api/v1/namespaces/n": [{}], f"{RBAC}/clusterroles/{controller}": [{}]}
+    server.lists[f"{RBAC}/clusterrolebindings/{controller}--n"] = [{}]
+    program.says("namespace=n already exists\n")
+    release = pipelines.setup_namespace("n")
+    assert (release.resources, release.details["existing"]) == ((), ("namespace=n",))
+    pipelines.delete(release)
+    assert runner.commands == []
 
 
 def test_a_namespaces_pods_go_before_it(

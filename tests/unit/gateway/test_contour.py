@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.access.endpoint import Endpoint
 from harness.commands.helm import Values
 from harness.deploy.release import Release
-from harness.gateway.contour import install_gateway
+from harness.gateway.contour import STAND_IN_FOR, install_gateway
 
 
 def test_images_first_then_the_chart_then_the_address() -> None:
@@ -37,5 +37,5 @@ def test_images_first_then_the_chart_then_the_address() -> None:
         ("ambassador", Path("chart"), "ambassador", values),
         ("ambassador", "ambassador", "http"),
     ]
-    assert (gateway.endpoint.url, gateway.stand_in_for) == ("http://172.18.255.15:80", "Ambassador")
+    assert (gateway.endpoint.url, gateway.stand_in_for) == ("http://172.18.255.15:80", STAND_IN_FOR)
     assert gateway.versions == {"contour": "v1"}
