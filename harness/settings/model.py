@@ -40,7 +40,7 @@ class EngineSettings:
     Args:
         docker_host: address of the user's engine, ``None`` to look in Docker's usual places.
         managed: whether Seatrial may start an engine of its own where none answers.
-        install: whether Debian packages may be installed for it.
+        install: whether Debian packages may be installed, for it or for building base images.
         state_dir: runtime state of the managed engine (socket, pid file, log).
         data_dir: its data root.
         docker_host_origin: who named `docker_host`, for the message when nothing answers there.

@@ -231,7 +231,7 @@ OPTIONS: tuple[Option, ...] = (
         "engine",
         "engine.install",
         Switch(),
-        "do not install Debian packages for the managed engine",
+        "do not install Debian packages, neither the managed engine's nor mmdebstrap, which builds base images",
         inverted=True,
     ),
     Option(
