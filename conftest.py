@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from harness.images.reference import ImageRef
     from harness.supply.resolver import Supply
@@ -36,6 +37,16 @@ ROUTES = (
     "bodywork",
 )
 
+# What a test may be skipped for in CI too, as its reason begins. For any other, e.g. a missing program, it fails there.
+MAY_SKIP_IN_CI = (
+    # Hosted runners are not root's, and have an engine.
+    "the managed engine needs root",
+    "mounts a file system and becomes another user",
+    # Where the published node and base images can be pulled, none of ours are built.
+    "supply did not build the node image",
+    "the base or the node image is a published one",
+)
+
 
 def pytest_configure() -> None:
     """Hear Ctrl-C also in a run started in the background, which inherits an ignored SIGINT and passes it on.
@@ -60,6 +71,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("scenario")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have a skipped test fail in CI, where nobody would see for months that it does not run."""
+    report = yield
+    skipped = report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple)
+    if skipped and os.environ.get("CI", "").lower() not in {"", "0", "false"}:
+        reason = str(report.longrepr[2]).removeprefix("Skipped: ")  # type: ignore[index] # file, line and reason
+        if not reason.startswith(MAY_SKIP_IN_CI):
+            report.outcome = "failed"
+            report.longrepr = f"{reason}: skipped, which in CI is a failure; conftest.py names the exceptions"
+    return report
 
 
 def _place(path: Path) -> tuple[str, ...]:
