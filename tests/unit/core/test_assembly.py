@@ -54,3 +54,28 @@ def test_an_image_goes_to_a_clusters_registry_while_nodes_boot(
         step()
     wait(parts._pushes)
     assert pushed == [(IMAGE.name, REGISTRY)]
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        pytest.param("quay.io/metallb/controller@sha256:1", id="pulled by digest"),
+        pytest.param("seatrial/metallb-controller-image:v0.14.9-1", id="built"),
+    ],
+)
+def test_the_load_balancer_runs_whichever_image_came(
+    parts: Assembly, monkeypatch: pytest.MonkeyPatch, reference: str
+) -> None:
+    """Nodes get it under the one name that Seatrial's node image has it by, wherever it is from."""
+    loaded: list[ImageRef] = []
+    provenance = SimpleNamespace(version="v0.14.9")
+    parts._parts["supply"] = SimpleNamespace(
+        image=lambda _: SimpleNamespace(reference=reference, provenance=provenance)
+    )
+    monkeypatch.setattr(module, "image_in_engine", lambda _, name: ImageRef(name, f"id of {name}", name))
+    monkeypatch.setattr(parts, "load_image", lambda _, image: loaded.append(image))
+    balancer = parts.load_balancer
+    name = balancer._controller_image()
+    balancer._load_image(None, name)  # type: ignore[arg-type] # no cluster is touched
+    assert name == "seatrial/metallb-controller:v0.14.9"
+    assert loaded == [ImageRef(name, f"id of {reference}", reference)]

@@ -103,12 +103,24 @@ def test_published_chart_is_of_the_operator_that_is_built() -> None:
     assert re.fullmatch(r"[0-9a-f]{64}", published.sha256)
 
 
-@pytest.mark.parametrize("name", ["node-1.34", "python-3.11", "registry"])
+@pytest.mark.parametrize(
+    "name", ["node-1.34", "python-3.11", "registry", "metallb-controller-image", "metallb-speaker-image"]
+)
 def test_public_images_are_named_by_digest_alone(name: str) -> None:
     """A public image is pinned by digest; a tag beside it would suggest that it mattered."""
     published = Pins.load().published_image(name)
     assert published is not None
-    assert re.fullmatch(r"[a-z/]+@sha256:[0-9a-f]{64}", published.reference)
+    assert re.fullmatch(r"[a-z./]+@sha256:[0-9a-f]{64}", published.reference)
+
+
+def test_published_load_balancer_is_the_one_that_is_built() -> None:
+    """Its version is in the name that Seatrial's node image has it under, and the manifests belong to one release."""
+    pins = Pins.load()
+    for program in ("controller", "speaker"):
+        published = pins.published_image(f"metallb-{program}-image")
+        assert published is not None
+        assert published.version == pins.version("metallb")
+        assert f"/{program}@" in published.reference
 
 
 TOOLS = (
