@@ -235,6 +235,7 @@ class Assembly:
             run=self.run,
             log_dir=self.settings.supply.cache_dir / "logs",
             timeout_s=self.settings.images.build_timeout_s,
+            pull=self.supply.pull,
         )
         with self.progress("images").step(f"build image '{name}'"):
             image = builder.build(BuildRequest(directory, name, **options))
@@ -519,6 +520,7 @@ class Assembly:
             kind_path=self.supply.program("kind").path,
             kubectl=self._kubectl,
             node_image=self._node_image,
+            pull=self.supply.pull,
             registry=self._start_cluster_registry,
             cleanup=self.cleanup,
             run=self.run,

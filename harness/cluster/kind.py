@@ -102,6 +102,7 @@ class KindProvider:
         kind_path: the kind to use.
         kubectl: returns the kubectl that handles will name, for the server's version; that is empty before it answers.
         node_image: returns the reference of the node image for a Kubernetes minor version.
+        pull: gets a node image that the engine lacks, or raises a SeatrialError.
         registry: starts registries; ``None`` makes clusters without one.
         cleanup: gets the removal of every cluster before it is made.
         run: who owns what is made.
@@ -118,6 +119,7 @@ class KindProvider:
         kind_path: Path,
         kubectl: Callable[[str], Path],
         node_image: Callable[[str], str],
+        pull: Callable[[str], object],
         registry: StartRegistry | None,
         cleanup: CleanupStack,
         run: Run,
@@ -130,6 +132,7 @@ class KindProvider:
         self._kind = kind_path
         self._kubectl = kubectl
         self._node_image = node_image
+        self._pull = pull
         self._registry = registry
         self._cleanup = cleanup
         self._run = run
@@ -441,12 +444,13 @@ class KindProvider:
             pass
         try:
             with self._progress.step(f"pull node image '{reference}'", usual_s=60.0):
-                return client.images.pull(reference)
-        except DockerException as error:
+                self._pull(reference)
+            return client.images.get(reference)
+        except (SeatrialError, DockerException) as error:
+            seen = error.seen if isinstance(error, SeatrialError) and error.seen else str(error)
+            hints = ("check --kind-image", error.hint if isinstance(error, SeatrialError) else "")
             raise ClusterError(
-                f"find the node image '{reference}'",
-                seen=str(error),
-                hint="check --kind-image: the engine does not have it and could not pull it",
+                f"find the node image '{reference}'", seen=seen, hint="\n".join(filter(None, hints))
             ) from error
 
     def _version(self) -> str:

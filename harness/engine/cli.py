@@ -40,7 +40,12 @@ def managed_engine(
 ) -> ManagedEngine:
     """Return the managed engine of these settings, its OCI runtime wrapper to come from `supply`."""
     return ManagedEngine(
-        settings.engine, runner, lambda: supply.program("oci-runtime").path, progress=progress, environ=environ
+        settings.engine,
+        runner,
+        lambda: supply.program("oci-runtime").path,
+        progress=progress,
+        environ=environ,
+        offline=settings.supply.offline,
     )
 
 

@@ -54,7 +54,7 @@ def install_programs(
     progress: Progress,
     environ: Mapping[str, str],
     *,
-    allowed: bool,
+    forbidden_by: str,
     debian: bool,
     policy_file: Path = POLICY_FILE,
 ) -> None:
@@ -64,7 +64,7 @@ def install_programs(
         runner: runs apt.
         progress: told before the installation.
         environ: the environment; read is PATH.
-        allowed: whether packages may be installed.
+        forbidden_by: the option that forbids to install packages, empty when they may be installed.
         debian: whether this is Debian or derived from it.
         policy_file: the file that decides whether packages may start services (Debian's invoke-rc.d policy layer).
 
@@ -82,11 +82,11 @@ def install_programs(
             seen=f"not on PATH: {', '.join(missing)}; and this is not Debian or Ubuntu",
             hint="install Docker as your distribution does it, or name a reachable engine with DOCKER_HOST",
         )
-    if not allowed:
+    if forbidden_by:
         raise EngineError(
             "start a Docker engine of our own",
-            seen=f"not on PATH: {', '.join(missing)}; installing packages was forbidden (--no-install)",
-            hint=f"`{by_hand}`, or run again without --no-install",
+            seen=f"not on PATH: {', '.join(missing)}; installing packages was forbidden ({forbidden_by})",
+            hint=f"`{by_hand}`, or run again without {forbidden_by}",
         )
     progress.say(f"missing on this machine: {', '.join(missing)}; installing Debian packages for them with apt-get")
     with progress.step("install Debian packages for the Docker engine", usual_s=INSTALL_USUAL_S):

@@ -80,6 +80,7 @@ class ManagedEngine:
         progress: told what takes time.
         environ: the environment; read is PATH.
         ask: asks an address whether an engine answers.
+        offline: never ask the network, for packages neither.
     """
 
     def __init__(
@@ -91,7 +92,9 @@ class ManagedEngine:
         environ: Mapping[str, str],
         *,
         ask: Probe = probe,
+        offline: bool = False,
     ) -> None:
+        self._offline = offline
         self._settings = settings
         self._runner = runner
         self._oci_runtime = oci_runtime
@@ -259,9 +262,8 @@ class ManagedEngine:
         if pid is not None:
             return self._wait_for(pid)
         refuse_beside_other_engines()
-        install_programs(
-            self._runner, self._progress, self._environ, allowed=self._settings.install, debian=is_debian()
-        )
+        forbidden_by = "--offline" if self._offline else "" if self._settings.install else "--no-install"
+        install_programs(self._runner, self._progress, self._environ, forbidden_by=forbidden_by, debian=is_debian())
         # Again: a policy of the host's own may have let the packages start the distribution's engine.
         refuse_beside_other_engines()
         self._make_directories()

@@ -23,7 +23,7 @@ from docker.utils.build import create_archive, exclude_paths
 from urllib3.exceptions import HTTPError
 
 from harness.engine.engine import Engine
-from harness.errors import ImageBuildError, WaitTimeoutError
+from harness.errors import ImageBuildError, SeatrialError, WaitTimeoutError
 from harness.images.dockerfile import base_images, read_dockerfile
 from harness.images.reference import ImageName, ImageRef
 from harness.naming import LABEL_PREFIX, LABEL_RUN, Run, dns_label
@@ -53,6 +53,7 @@ KEPT_BUILDS = 3
 _LAYER = re.compile(r" ---> (?P<id>[0-9a-f]{12})")
 
 LineSink = Callable[[str], None]
+PullImage = Callable[[str], object]
 
 
 def _ignore(_: str) -> None:
@@ -86,10 +87,14 @@ class ImageBuilder:
         run: the run that builds; its id goes on the image, its owner does not, since images outlive their run.
         log_dir: directory for one log per build.
         timeout_s: limit in seconds for one build.
+        pull: gets a base image that the engine lacks, or raises a SeatrialError; ``None`` lets none be pulled.
     """
 
-    def __init__(self, engine: Engine, *, run: Run, log_dir: Path, timeout_s: float) -> None:
+    def __init__(
+        self, engine: Engine, *, run: Run, log_dir: Path, timeout_s: float, pull: PullImage | None = None
+    ) -> None:
         self._engine = engine
+        self._pull = pull
         self._run = run
         self._log_dir = log_dir
         self._timeout_s = timeout_s
@@ -120,7 +125,8 @@ class ImageBuilder:
         repository = request.name.removesuffix(f":{name.tag}")
         with closing(self._engine.client()) as client, tempfile.TemporaryFile() as context:
             bases = [
-                _base_id(client, base, attempted, on_line) for base in base_images(instructions, request.build_args)
+                _base_id(client, base, attempted, self._pull, on_line)
+                for base in base_images(instructions, request.build_args)
             ]
             _archive(request, context, attempted)
             digest = content_digest(context, request, bases)
@@ -165,21 +171,24 @@ def _both(file: IO[str], on_line: LineSink) -> LineSink:
     return write
 
 
-def _base_id(client: docker.DockerClient, base: str, attempted: str, on_line: LineSink) -> str:
+def _base_id(client: docker.DockerClient, base: str, attempted: str, pull: PullImage | None, on_line: LineSink) -> str:
     """Return the id of base image `base`, pulled when the engine lacks it."""
+    hint = "pass a base image that is there as a build argument, e.g. BASE_IMAGE for the sample applications"
     try:
         return str(client.images.get(base).id)
-    except docker.errors.ImageNotFound:
-        on_line(f"base image {base} is not in the engine, pulling it")
+    except docker.errors.ImageNotFound as error:
+        if pull is None:
+            seen = f"base image '{base}' is not in the engine"
+            raise ImageBuildError(attempted, seen=seen, hint=hint, step="FROM", base=base) from error
+    on_line(f"base image {base} is not in the engine, pulling it")
     try:
-        return str(client.images.pull(str(ImageName.parse(base))).id)
-    except (docker.errors.DockerException, requests.RequestException) as error:
+        pull(str(ImageName.parse(base)))
+        return str(client.images.get(base).id)
+    except (SeatrialError, docker.errors.DockerException, requests.RequestException) as error:
+        seen = error.seen if isinstance(error, SeatrialError) and error.seen else str(error)
+        hints = "\n".join(filter(None, [error.hint if isinstance(error, SeatrialError) else "", hint]))
         raise ImageBuildError(
-            attempted,
-            seen=f"base image '{base}': {error}",
-            hint="pass a base image that is there as a build argument, e.g. BASE_IMAGE for the sample applications",
-            step="FROM",
-            base=base,
+            attempted, seen=f"base image '{base}': {seen}", hint=hints, step="FROM", base=base
         ) from error
 
 

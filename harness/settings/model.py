@@ -32,6 +32,11 @@ class SupplySettings:
     download: bool
     given: Mapping[str, str]
 
+    @property
+    def may_download(self) -> bool:
+        """Whether what others publish may be downloaded or pulled."""
+        return self.download and not self.offline
+
 
 @dataclass(frozen=True)
 class EngineSettings:

@@ -193,7 +193,9 @@ OPTIONS: tuple[Option, ...] = (
         "the helm program to use",
         key="helm",
     ),
-    Option("offline", "supply", "supply.offline", Switch(), "never ask the network for programs and images"),
+    Option(
+        "offline", "supply", "supply.offline", Switch(), "never ask the network for programs, images or Debian packages"
+    ),
     Option(
         "no-download",
         "supply",

@@ -29,7 +29,7 @@ from harness.supply.sources.cache import CacheSource
 from harness.supply.sources.download import Downloader, DownloadSource
 from harness.supply.sources.files import FilesDownloadSource, GivenFilesSource
 from harness.supply.sources.given import GivenSource
-from harness.supply.sources.images import EngineStoreSource, GivenImageSource, PullSource
+from harness.supply.sources.images import EngineStoreSource, GivenImageSource, OtherImages, PullSource
 from harness.supply.sources.path import PathSource, VersionProbe
 from harness.supply.sources.protocol import Source
 
@@ -112,11 +112,12 @@ def make_supply(
         FilesDownloadSource(pins, cache, downloader, progress),
         FilesBuildSource(recipes, files_builders, program_builds, cache, progress),
     )
+    others = OtherImages(store, cache, may_pull=settings.may_download)
     images: tuple[Source[Image], ...] = (
-        GivenImageSource(settings.given, store, progress, may_pull=settings.download and not settings.offline),
+        GivenImageSource(settings.given, store, others, progress),
         EngineStoreSource(store, pins),
         PullSource(store, pins, cache, progress),
         ImageBuildSource(recipes, image_builders, program_builds, store, cache, progress),
     )
     inventory = Inventory(recipes, pins, cache, store)
-    return Supply(settings, recipes, programs, files, images, inventory, progress.say)
+    return Supply(settings, recipes, programs, files, images, others, inventory, progress.say)

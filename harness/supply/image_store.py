@@ -20,6 +20,9 @@ from harness.supply.recipe import Recipe
 if TYPE_CHECKING:
     import docker
 
+# The name under which is recorded what was pulled and is no artifact: base images, node images of the user's choice.
+PULLED = "pulled-image"
+
 # Repository of every image supply builds. A label alone does not tell: what users build on top inherits labels.
 _REPOSITORY = "seatrial/"
 

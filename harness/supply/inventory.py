@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from harness.errors import EngineError, SeatrialError, SupplyError
 from harness.supply.cache import Cache, Entry
-from harness.supply.image_store import ImageStore, StoredImage
+from harness.supply.image_store import PULLED, ImageStore, StoredImage
 from harness.supply.pins import Pins
 from harness.supply.provenance import Record
 from harness.supply.recipe import Makes, Recipes
@@ -221,6 +221,8 @@ class Inventory:
         )
 
     def _is_current(self, name: str, key: str) -> bool:
+        if name == PULLED:
+            return True  # no pin says that it is not asked for any more
         if name not in self._recipes.names():
             return False
         recipe = self._recipes.get(name)

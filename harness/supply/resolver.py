@@ -11,6 +11,7 @@ from harness.settings.model import SupplySettings
 from harness.supply.artifact import Chart, Files, Image, Program
 from harness.supply.inventory import Inventory, Item, Pruned
 from harness.supply.recipe import Recipe, Recipes
+from harness.supply.sources.images import OtherImages
 from harness.supply.sources.protocol import Source
 
 T = TypeVar("T", Program, Files, Image)
@@ -27,6 +28,7 @@ class Supply:
         programs: sources of programs, in the order they are asked.
         files: sources of directories of files, in the order they are asked.
         images: sources of images, in the order they are asked.
+        others: images that are no artifacts.
         inventory: what is there already.
         say: told, in one sentence, when a source failed and the next is asked.
     """
@@ -38,6 +40,7 @@ class Supply:
         programs: Sequence[Source[Program]],
         files: Sequence[Source[Files]],
         images: Sequence[Source[Image]],
+        others: OtherImages,
         inventory: Inventory,
         say: Callable[[str], None],
     ) -> None:
@@ -46,6 +49,7 @@ class Supply:
         self._programs = programs
         self._files = files
         self._images = images
+        self._others = others
         self._inventory = inventory
         self._say = say
         self._known_programs: dict[str, Program] = {}
@@ -120,6 +124,15 @@ class Supply:
             SupplyError: the last source that may be used failed.
         """
         return self._remembered(name, self._images, self._known_images)
+
+    def pull(self, reference: str) -> None:
+        """Pull an image that is no artifact and that the engine does not have; a prune removes it.
+
+        Raises:
+            EngineError: there is no engine.
+            SupplyError: pulling is switched off, or the registry did not deliver.
+        """
+        self._others.pull(reference)
 
     def require(self, names: Iterable[str]) -> None:
         """Check that everything in `names` is there or may be fetched or built; nothing is fetched or built.

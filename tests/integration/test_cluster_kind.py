@@ -63,6 +63,11 @@ spec: {{type: LoadBalancer, selector: {{app: web}}, ports: [{{port: 80, targetPo
 """
 
 
+def _must_be_there(reference: str) -> None:
+    """Stand for the pull of a node image: supply has got it before."""
+    raise AssertionError(f"the engine lacks {reference}")
+
+
 @dataclass(frozen=True)
 class Workshop:
     """What providers are made of, without the plugin's own cluster."""
@@ -83,6 +88,7 @@ class Workshop:
             kind_path=self.kind,
             kubectl=lambda _: self.kubectl,
             node_image=lambda _: self.node_image,
+            pull=_must_be_there,
             registry=None,
             cleanup=cleanup or CleanupStack(),
             run=run or Run.begin(),

@@ -50,9 +50,9 @@ def name(client: docker.DockerClient) -> Iterator[str]:
 
 
 @pytest.fixture
-def builder(engine: Engine, tmp_path: Path) -> ImageBuilder:
+def builder(engine: Engine, supply: Supply, tmp_path: Path) -> ImageBuilder:
     """A builder with a log directory of this test's own."""
-    return ImageBuilder(engine, run=RUN, log_dir=tmp_path / "logs", timeout_s=120)
+    return ImageBuilder(engine, run=RUN, log_dir=tmp_path / "logs", timeout_s=120, pull=supply.pull)
 
 
 def app(directory: Path, *steps: str) -> Path:

@@ -2,15 +2,60 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Mapping
 
 from harness.errors import SupplyError
 from harness.progress import Progress
-from harness.supply.artifact import Image, SourceName
+from harness.supply.artifact import Image, Provenance, SourceName
 from harness.supply.cache import Cache
-from harness.supply.image_store import ImageStore, image_provenance
+from harness.supply.image_store import PULLED, ImageStore, StoredImage, image_provenance
 from harness.supply.pins import Pins
 from harness.supply.recipe import Recipe
+
+
+class OtherImages:
+    """Images that are no artifacts: what a Dockerfile starts from, what the user gave in an artifact's place.
+
+    Args:
+        store: the engine's images.
+        cache: where it is recorded that a pull was Seatrial's, so that a prune may undo it.
+        may_pull: whether anything may be pulled.
+    """
+
+    def __init__(self, store: ImageStore, cache: Cache, *, may_pull: bool) -> None:
+        self._store = store
+        self._cache = cache
+        self._may_pull = may_pull
+
+    def pull(self, reference: str) -> StoredImage:
+        """Pull an image that the engine does not have.
+
+        Raises:
+            SupplyError: pulling is switched off, or the registry did not deliver.
+        """
+        if not self._may_pull:
+            raise SupplyError(
+                f"use image {reference}",
+                seen="the engine does not have it, and pulling is switched off (--offline or --no-download)",
+                hint=f"docker pull {reference}, or allow downloads",
+            )
+        stored = self._store.pull(reference)
+        provenance = Provenance(
+            name=PULLED,
+            version="unknown",
+            source="download",
+            origin=reference,
+            digest=stored.image_id,
+            recipe="",
+            made_at=time.time(),
+            how="pulled because the engine did not have it",
+        )
+        key = f"unknown-{hashlib.sha256(reference.encode()).hexdigest()[:12]}"
+        with self._cache.lock(PULLED, key):
+            self._cache.put_record(key, provenance, size_bytes=stored.size_bytes)
+        return stored
 
 
 class GivenImageSource:
@@ -19,18 +64,18 @@ class GivenImageSource:
     Args:
         given: artifact name -> reference.
         store: the engine's images.
-        may_pull: whether a reference the engine does not know may be pulled.
+        others: pulls a reference that the engine does not know.
         progress: told while a pull takes.
     """
 
     name: SourceName = "given"
     is_local = True
 
-    def __init__(self, given: Mapping[str, str], store: ImageStore, progress: Progress, *, may_pull: bool) -> None:
+    def __init__(self, given: Mapping[str, str], store: ImageStore, others: OtherImages, progress: Progress) -> None:
         self._given = given
         self._store = store
+        self._others = others
         self._progress = progress
-        self._may_pull = may_pull
 
     def offer(self, recipe: Recipe) -> str:
         """See :meth:`Source.offer`."""
@@ -43,14 +88,8 @@ class GivenImageSource:
             return None
         stored = self._store.find(reference)
         if stored is None:
-            if not self._may_pull:
-                raise SupplyError(
-                    f"use image {reference} as {recipe.name}",
-                    seen="the engine does not have it, and pulling is switched off",
-                    hint=f"docker pull {reference}, or allow downloads",
-                )
-            with self._progress.step(f"pull {reference}"):
-                stored = self._store.pull(reference)
+            with self._progress.step(f"pull {reference} as {recipe.name}"):
+                stored = self._others.pull(reference)
         how = "the reference was given by the user"
         provenance = image_provenance(recipe, stored, source="given", origin=reference, how=how, version="unknown")
         return Image(reference, provenance)

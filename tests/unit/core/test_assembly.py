@@ -36,7 +36,7 @@ def parts(tmp_path: Path) -> Iterator[Assembly]:
     sources = Sources({"supply-cache": str(tmp_path)}, {"HOME": str(tmp_path)})
     parts = Assembly(resolve(sources, kubernetes_versions=("1.34",)), environ={}, stream=io.StringIO())
     parts._parts["engine"] = SimpleNamespace()
-    parts._parts["supply"] = SimpleNamespace(image=lambda _: SimpleNamespace(reference="registry:2"))
+    parts._parts["supply"] = SimpleNamespace(image=lambda _: SimpleNamespace(reference="registry:2"), pull=None)
     yield parts
     parts.close()
 

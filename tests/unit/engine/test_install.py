@@ -75,23 +75,26 @@ def test_nothing_missing_installs_nothing(bin_dir: Path) -> None:
     """With everything there nothing is said, run or forbidden."""
     provide(bin_dir, *install.PACKAGES)
     said = Said()
-    install_programs(RecordingRunner(), said, {"PATH": str(bin_dir)}, allowed=False, debian=False)
+    install_programs(RecordingRunner(), said, {"PATH": str(bin_dir)}, forbidden_by="--no-install", debian=False)
     assert said.lines == []
 
 
 @pytest.mark.parametrize(
-    ("allowed", "debian", "words"),
+    ("forbidden_by", "debian", "words"),
     [
-        pytest.param(False, True, ("--no-install", "dockerd", "apt-get install"), id="installing is forbidden"),
-        pytest.param(True, False, ("dockerd", "not Debian", "DOCKER_HOST"), id="another distribution"),
+        pytest.param(
+            "--no-install", True, ("--no-install", "dockerd", "apt-get install"), id="installing is forbidden"
+        ),
+        pytest.param("--offline", True, ("--offline", "dockerd", "apt-get install"), id="so is asking the network"),
+        pytest.param("", False, ("dockerd", "not Debian", "DOCKER_HOST"), id="another distribution"),
     ],
 )
-def test_refusals(allowed: bool, debian: bool, words: tuple[str, ...], bin_dir: Path) -> None:
+def test_refusals(forbidden_by: str, debian: bool, words: tuple[str, ...], bin_dir: Path) -> None:
     """What is missing and what to do stand in the error, and nothing is run."""
     provide(bin_dir, "apt-get", "iptables", "ip")
     runner = RecordingRunner()
     with pytest.raises(EngineError) as caught:
-        install_programs(runner, Said(), {"PATH": str(bin_dir)}, allowed=allowed, debian=debian)
+        install_programs(runner, Said(), {"PATH": str(bin_dir)}, forbidden_by=forbidden_by, debian=debian)
     assert [word for word in words if word not in str(caught.value)] == []
     assert runner.commands == []
 
@@ -110,7 +113,7 @@ def test_installs_what_is_missing(split: bool, bin_dir: Path, tmp_path: Path) ->
     runner.on("apt-get", "update")
     runner.on("apt-cache", "show", stdout="Package: docker-cli\n" if split else "", exit_code=0 if split else 100)
     runner.on("apt-get", "install", answer=installed)
-    install_programs(runner, said, {"PATH": str(bin_dir)}, allowed=True, debian=True, policy_file=policy)
+    install_programs(runner, said, {"PATH": str(bin_dir)}, forbidden_by="", debian=True, policy_file=policy)
     packages = [part for part in runner.commands[-1].argv if part in {*install.PACKAGES.values(), "docker-cli"}]
     assert packages == ["docker.io", "iproute2", *(["docker-cli"] if split else [])]
     assert "--no-install-recommends" in runner.commands[-1].argv
@@ -126,7 +129,7 @@ def test_failed_installation(bin_dir: Path, tmp_path: Path) -> None:
     runner.on("apt-cache", exit_code=100)
     runner.on("apt-get", "install", stderr="E: Unable to locate package docker.io", exit_code=100)
     with pytest.raises(CommandError, match="Unable to locate"):
-        install_programs(runner, Said(), {"PATH": str(bin_dir)}, allowed=True, debian=True, policy_file=policy)
+        install_programs(runner, Said(), {"PATH": str(bin_dir)}, forbidden_by="", debian=True, policy_file=policy)
     assert not policy.exists()
 
 
@@ -137,7 +140,7 @@ def test_installation_that_brings_nothing(bin_dir: Path, tmp_path: Path) -> None
     runner.on()
     with pytest.raises(EngineError, match="still not on PATH: dockerd"):
         install_programs(
-            runner, Said(), {"PATH": str(bin_dir)}, allowed=True, debian=True, policy_file=tmp_path / "policy"
+            runner, Said(), {"PATH": str(bin_dir)}, forbidden_by="", debian=True, policy_file=tmp_path / "policy"
         )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.engine import leftovers
+from harness.engine import install, leftovers
+from harness.engine import managed as module
 from harness.engine.engine import Engine
 from harness.engine.managed import (
     ManagedEngine,
@@ -25,7 +26,9 @@ from harness.settings.model import EngineSettings
 from harness.testing import RecordingRunner
 
 
-def managed(folder: Path, *, answers: bool = False) -> ManagedEngine:
+def managed(
+    folder: Path, *, answers: bool = False, may_install: bool = False, offline: bool = False, path: str = ""
+) -> ManagedEngine:
     """Return an engine below `folder` that answers or is not there."""
 
     def ask(docker_host: str, tls_dir: Path | None = None) -> Answer:
@@ -34,8 +37,11 @@ def managed(folder: Path, *, answers: bool = False) -> ManagedEngine:
     def no_runtime() -> Path:
         raise AssertionError("the wrapper is built only when an engine is started")
 
-    settings = EngineSettings(None, managed=True, install=False, state_dir=folder / "state", data_dir=folder / "data")
-    return ManagedEngine(settings, RecordingRunner(), no_runtime, SilentProgress(), {}, ask=ask)
+    settings = EngineSettings(
+        None, managed=True, install=may_install, state_dir=folder / "state", data_dir=folder / "data"
+    )
+    environ = {"PATH": path}
+    return ManagedEngine(settings, RecordingRunner(), no_runtime, SilentProgress(), environ, ask=ask, offline=offline)
 
 
 def test_own_everything() -> None:
@@ -83,6 +89,32 @@ def test_start_needs_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("sys.platform", "darwin")
     with pytest.raises(EngineError, match="darwin"):
         managed(tmp_path).up()
+
+
+@pytest.mark.parametrize(
+    ("allowed", "offline", "option"),
+    [
+        pytest.param(True, True, "--offline", id="the network is not to be asked"),
+        pytest.param(False, False, "--no-install", id="packages are not to be installed"),
+        pytest.param(False, True, "--offline", id="neither"),
+    ],
+)
+def test_start_installs_nothing_where_that_is_forbidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: bool, offline: bool, option: str
+) -> None:
+    """The error names the option and what is missing; apt is not run, and no state is made."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(module, "refuse_beside_other_engines", lambda: None)
+    monkeypatch.setattr(module, "is_debian", lambda: True)
+    monkeypatch.setattr(install, "SYSTEM_PATH", ())
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "apt-get").touch(mode=0o755)
+    engine = managed(tmp_path, may_install=allowed, offline=offline, path=str(tmp_path / "bin"))
+    with pytest.raises(EngineError) as caught:
+        engine.up()
+    assert f"forbidden ({option})" in str(caught.value)
+    assert "dockerd" in str(caught.value)
+    assert not (tmp_path / "state").exists()
 
 
 def test_down_with_nothing_there(tmp_path: Path) -> None:

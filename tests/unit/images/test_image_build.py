@@ -6,14 +6,16 @@ import io
 import os
 from collections.abc import Generator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import docker.errors
 import pytest
 import requests
 
 from harness.engine.engine import Engine
-from harness.errors import ImageBuildError
-from harness.images.build import BuildRequest, ImageBuilder, _archive, _RunningBuild, content_digest
+from harness.errors import ImageBuildError, SupplyError
+from harness.images.build import BuildRequest, ImageBuilder, _archive, _base_id, _RunningBuild, content_digest
 from harness.naming import Run
 
 # Nothing listens there: a test that talks to an engine fails.
@@ -145,6 +147,54 @@ def test_a_file_that_cannot_be_archived_is_an_error(app: Path) -> None:
     (app / ".dockerignore").write_bytes(b"\xff\xfe")
     with pytest.raises(ImageBuildError, match="reading the build context"):
         digest(app)
+
+
+class Images:
+    """The `images` of an engine's client; a pull by supply puts one there."""
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+
+    def get(self, name: str) -> Any:
+        """Return an image, as the SDK does."""
+        if name not in self.known:
+            raise docker.errors.ImageNotFound(name)
+        return SimpleNamespace(id=f"id of {name}")
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["in the engine", "elsewhere"])
+def test_a_base_image_is_pulled_once_it_is_missing(there: bool) -> None:
+    """The pull is supply's, which knows whether it may and records it; it gets the complete name."""
+    images, pulled = Images(), []
+    client: Any = SimpleNamespace(images=images)
+    images.known |= {"app:1"} if there else set()
+
+    def pull(name: str) -> None:
+        pulled.append(name)
+        images.known.add("app:1")
+
+    assert _base_id(client, "app:1", "build it", pull, lambda _: None) == "id of app:1"
+    assert pulled == ([] if there else ["docker.io/library/app:1"])
+
+
+def _switched_off(name: str) -> None:
+    raise SupplyError(f"use image {name}", seen="pulling is switched off", hint="docker pull it")
+
+
+@pytest.mark.parametrize(
+    ("pull", "words"),
+    [
+        pytest.param(_switched_off, ("pulling is switched off", "docker pull it"), id="pulling is switched off"),
+        pytest.param(None, ("not in the engine",), id="there is nobody to pull"),
+    ],
+)
+def test_a_base_image_that_may_not_be_pulled_is_a_failed_build(pull: Any, words: tuple[str, ...]) -> None:
+    """The base is named, with why it is not there and what to pass instead."""
+    client: Any = SimpleNamespace(images=Images())
+    with pytest.raises(ImageBuildError) as caught:
+        _base_id(client, "app:1", "build it", pull, lambda _: None)
+    for expected in (*words, "'app:1'", "BASE_IMAGE"):
+        assert expected in str(caught.value)
 
 
 def follow(*messages: Mapping[str, Any] | Exception, timeout_s: float = 60.0) -> tuple[str, list[str]]:

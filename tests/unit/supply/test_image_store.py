@@ -16,7 +16,7 @@ from harness.supply.cache import Cache
 from harness.supply.image_store import ImageStore
 from harness.supply.pins import Pins
 from harness.supply.recipe import Recipe, Recipes
-from harness.supply.sources.images import EngineStoreSource, GivenImageSource, PullSource
+from harness.supply.sources.images import EngineStoreSource, GivenImageSource, OtherImages, PullSource
 
 PUBLIC = f"kindest/node@sha256:{'a' * 64}"
 
@@ -113,32 +113,82 @@ def test_engine_without_the_image_has_none(store: ImageStore, node: Recipe, pins
     assert EngineStoreSource(store, pins).get(node) is None
 
 
+class TestOthers:
+    """Images that are no artifacts: bases, node images of the user's choice."""
+
+    def test_are_pulled_and_recorded_as_ours_to_remove(
+        self, store: ImageStore, cache: Cache, docker_images: Any
+    ) -> None:
+        """A prune removes what Seatrial pulled, and another one of what is not asked for any more keeps it."""
+        docker_images.add("example/base:1", {}, image_id="sha256:5")
+        docker_images.published["example/base:1"] = docker_images.known.pop("example/base:1")
+        OtherImages(store, cache, may_pull=True).pull("example/base:1")
+        assert docker_images.pulled == ["example/base:1"]
+        ((name, digest, origin),) = [
+            (entry.name, entry.record.provenance.digest, entry.record.provenance.origin)
+            for entry in cache.entries()
+            if entry.record is not None
+        ]
+        assert (name, digest, origin) == ("pulled-image", "sha256:5", "example/base:1")
+
+    def test_are_not_pulled_where_that_is_switched_off(
+        self, store: ImageStore, cache: Cache, docker_images: Any
+    ) -> None:
+        """No registry is asked, and the error says what forbids it and how to get the image."""
+        with pytest.raises(SupplyError) as caught:
+            OtherImages(store, cache, may_pull=False).pull("example/base:1")
+        for words in ("use image example/base:1", "--offline or --no-download", "docker pull example/base:1"):
+            assert words in str(caught.value)
+        assert docker_images.pulled == []
+
+    def test_that_no_registry_delivers_are_not_recorded(self, store: ImageStore, cache: Cache) -> None:
+        """Nothing is there to be removed."""
+        with pytest.raises(DownloadError, match="no such host"):
+            OtherImages(store, cache, may_pull=True).pull("example/base:1")
+        assert cache.entries() == []
+
+
 class TestGiven:
     """A reference the user gave."""
 
-    def test_in_the_engine_is_used(self, store: ImageStore, node: Recipe, docker_images: Any) -> None:
+    @pytest.fixture
+    def source(self, store: ImageStore, cache: Cache) -> Callable[..., GivenImageSource]:
+        """Return a function that makes the source, which may pull or not."""
+
+        def make(given: dict[str, str], *, may_pull: bool = True) -> GivenImageSource:
+            return GivenImageSource(given, store, OtherImages(store, cache, may_pull=may_pull), SilentProgress())
+
+        return make
+
+    def test_in_the_engine_is_used(
+        self, source: Callable[..., GivenImageSource], node: Recipe, docker_images: Any
+    ) -> None:
         """An image the engine has is used as it is."""
         docker_images.add("mine:1", {}, image_id="sha256:5")
-        image = GivenImageSource({"node": "mine:1"}, store, SilentProgress(), may_pull=False).get(node)
+        image = source({"node": "mine:1"}, may_pull=False).get(node)
         assert image is not None
         assert (image.reference, image.provenance.source, image.provenance.digest) == ("mine:1", "given", "sha256:5")
 
-    def test_elsewhere_is_pulled(self, store: ImageStore, node: Recipe, docker_images: Any) -> None:
+    def test_elsewhere_is_pulled(
+        self, source: Callable[..., GivenImageSource], node: Recipe, docker_images: Any
+    ) -> None:
         """An image the engine lacks is pulled when that is allowed."""
         docker_images.add("mine:1", {})
         docker_images.published["mine:1"] = docker_images.known.pop("mine:1")
-        image = GivenImageSource({"node": "mine:1"}, store, SilentProgress(), may_pull=True).get(node)
+        image = source({"node": "mine:1"}).get(node)
         assert image is not None
         assert docker_images.pulled == ["mine:1"]
 
-    def test_elsewhere_is_an_error_when_pulling_is_off(self, store: ImageStore, node: Recipe) -> None:
+    def test_elsewhere_is_an_error_when_pulling_is_off(
+        self, source: Callable[..., GivenImageSource], node: Recipe
+    ) -> None:
         """A reference that cannot be had is said, not passed over."""
         with pytest.raises(SupplyError, match="docker pull mine:1"):
-            GivenImageSource({"node": "mine:1"}, store, SilentProgress(), may_pull=False).get(node)
+            source({"node": "mine:1"}, may_pull=False).get(node)
 
-    def test_answers_only_for_what_was_given(self, store: ImageStore, node: Recipe) -> None:
+    def test_answers_only_for_what_was_given(self, source: Callable[..., GivenImageSource], node: Recipe) -> None:
         """Nothing given means that the next source is asked."""
-        assert GivenImageSource({}, store, SilentProgress(), may_pull=True).get(node) is None
+        assert source({}).get(node) is None
 
 
 def test_client_is_closed_whatever_happens(cache: Cache, node: Recipe) -> None:

@@ -149,6 +149,21 @@ def test_prune_leaves_nothing(
     assert not cache.root.exists()
 
 
+def test_prune_removes_a_base_image_that_seatrial_pulled(
+    inventory: Callable[..., Inventory],
+    cache: Cache,
+    docker_images: Any,
+    provenance: Callable[..., Provenance],
+) -> None:
+    """One of what is not asked for any more keeps it: no pin says that a Dockerfile changed."""
+    docker_images.add("example/base:1", {})
+    docker_images.add("example/other:1", {})
+    cache.put_record("unknown-1", provenance("pulled-image", "download", origin="example/base:1"), size_bytes=7)
+    assert inventory().prune(stale_only=True).removed == []
+    assert inventory().prune().removed == ["example/base:1"]
+    assert list(docker_images.known) == ["example/other:1"]
+
+
 def test_pulled_images_that_were_there_before_stay(inventory: Callable[..., Inventory], docker_images: Any) -> None:
     """A public image that Seatrial only found is the user's."""
     docker_images.add(PUBLIC, {})

@@ -14,6 +14,7 @@ from harness.supply.artifact import Chart, Files, Image, Program, Provenance
 from harness.supply.inventory import Inventory
 from harness.supply.recipe import Recipes
 from harness.supply.resolver import Supply
+from harness.supply.sources.images import OtherImages
 
 CHART = """
 kind = "chart"
@@ -47,8 +48,9 @@ def supply(
     write_recipe("gateway", CHART)
 
     def make(*programs: Any, files: tuple[Any, ...] = (), images: tuple[Any, ...] = (), **changes: Any) -> Supply:
-        nobody = cast("Inventory", None)  # the inventory is another subject
-        return Supply(settings(**changes), recipes(), programs, files, images, nobody, said.append)
+        # Other images and the inventory are another subject.
+        others, nobody = cast("OtherImages", None), cast("Inventory", None)
+        return Supply(settings(**changes), recipes(), programs, files, images, others, nobody, said.append)
 
     return make
 
