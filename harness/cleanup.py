@@ -12,6 +12,33 @@ from harness.errors import CleanupError
 
 
 @contextmanager
+def terminated_like_ctrl_c(note: Callable[[signal.Signals], object]) -> Iterator[None]:
+    """Have SIGTERM end the block the way Ctrl-C does, so that programs are stopped and what was made is removed.
+
+    Only the main thread may say what a signal does; in another the block runs as it is.
+
+    Args:
+        note: told of the signal before the block is ended.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del frame
+        heard = signal.Signals(number)
+        note(heard)
+        # Nothing that is an Exception: code that handles those would go on.
+        raise KeyboardInterrupt(f"received {heard.name}")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def undisturbed(say: Callable[[str], object]) -> Iterator[Callable[[], signal.Signals | None]]:
     """Let the block, which removes things, run to its end although SIGINT or SIGTERM arrives meanwhile.
 

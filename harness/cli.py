@@ -6,14 +6,15 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.charts import cli as charts_cli
+from harness.cleanup import terminated_like_ctrl_c, undisturbed
 from harness.cluster import cli as cluster_cli
 from harness.engine import cli as engine_cli
 from harness.errors import SeatrialError, SettingsError
@@ -22,6 +23,7 @@ from harness.settings import options
 from harness.supply import cli as supply_cli
 
 if TYPE_CHECKING:
+    from harness.assembly import Assembly
     from harness.settings.model import Settings
     from harness.supply.resolver import Supply
 
@@ -48,8 +50,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 it could not be done, 2 the command line is wrong."""
     args = build_parser().parse_args(argv)
+    terminated: list[signal.Signals] = []
     try:
-        status = _run(args)
+        with terminated_like_ctrl_c(terminated.append):
+            status = _run(args)
         sys.stdout.flush()
     except BrokenPipeError:
         # Who read the output has seen enough; what Python still holds of it must not fail once more at exit.
@@ -62,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"seatrial: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("seatrial: interrupted", file=sys.stderr)
-        return 130
+        print(f"seatrial: {'terminated' if terminated else 'interrupted'}", file=sys.stderr)
+        return 128 + (terminated[0] if terminated else signal.SIGINT)
     return status
 
 
@@ -77,11 +81,9 @@ def _run(args: argparse.Namespace) -> int:
     settings = resolve(Sources.from_argparse(args), kubernetes_versions=known_kubernetes_versions())
     if args.command == "charts":
         return _run_charts(args, settings, known_kubernetes_versions()[-_CURRENT_VERSIONS:])
-    from harness.assembly import Assembly
-
     if args.command == "supply" and not supply_cli.may_start_engine(args):
         settings = replace(settings, engine=replace(settings.engine, managed=False))
-    with closing(Assembly(settings, environ=dict(os.environ), stream=sys.stderr)) as assembly:
+    with _assembled(settings) as assembly:
         if args.command == "supply":
             return supply_cli.run(args, assembly.supply, sys.stdout, prune=assembly.prune)
         if args.command == "cluster":
@@ -94,6 +96,20 @@ def _run(args: argparse.Namespace) -> int:
             assembly.progress("engine"),
             environ=dict(os.environ),
         )
+
+
+@contextmanager
+def _assembled(settings: Settings) -> Iterator[Assembly]:
+    """Give the parts of one command, and remove what they made, whatever signal arrives meanwhile."""
+    from harness.assembly import Assembly
+
+    assembly = Assembly(settings, environ=dict(os.environ), stream=sys.stderr)
+    try:
+        yield assembly
+    finally:
+        # Not with print: a signal may arrive in the middle of one.
+        with undisturbed(lambda text: os.write(sys.stderr.fileno(), f"\n{text}\n".encode())):
+            assembly.close()
 
 
 def _run_charts(args: argparse.Namespace, settings: Settings, kubernetes: Sequence[str]) -> int:

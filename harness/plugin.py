@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.cleanup import undisturbed
+from harness.cleanup import terminated_like_ctrl_c, undisturbed
 from harness.errors import SettingsError
 from harness.naming import Run
 from harness.settings import options
@@ -24,7 +23,6 @@ from harness.settings import options
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
-    from types import FrameType
 
     from harness.access.endpoint import Endpoint
     from harness.assembly import Assembly
@@ -290,7 +288,7 @@ def seatrial(request: pytest.FixtureRequest) -> Iterator[Assembly]:
     config = request.config
     worker = getattr(config, "workerinput", {})
     terminal: Terminal = config.pluginmanager.get_plugin(TERMINAL)  # type: ignore[assignment] # registered with the options
-    with _terminated_like_ctrl_c(config):
+    with terminated_like_ctrl_c(partial(config.stash.__setitem__, TERMINATED)):
         assembly = Assembly(
             config.stash[SETTINGS],
             environ=dict(os.environ),
@@ -306,26 +304,6 @@ def seatrial(request: pytest.FixtureRequest) -> Iterator[Assembly]:
             # A run that was interrupted before need not hear of it twice.
             if (number := disturbance()) and request.session.exitstatus == pytest.ExitCode.OK:
                 signal.raise_signal(number)
-
-
-@contextmanager
-def _terminated_like_ctrl_c(config: pytest.Config) -> Iterator[None]:
-    """Have SIGTERM end the run the way Ctrl-C does, so that what was made is removed."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del frame
-        config.stash[TERMINATED] = number
-        # Not pytest.exit: that is an Exception, and code that handles those would go on.
-        raise KeyboardInterrupt(f"received {signal.Signals(number).name}")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 import tarfile
 import tempfile
 import threading
@@ -23,11 +22,12 @@ from docker.utils.build import create_archive, exclude_paths
 from urllib3.exceptions import HTTPError
 
 from harness.engine.engine import Engine
-from harness.errors import ImageBuildError, SeatrialError, WaitTimeoutError
+from harness.engine.layers import BuildLayers
+from harness.errors import ImageBuildError, SeatrialError
 from harness.images.dockerfile import base_images, read_dockerfile
 from harness.images.reference import ImageName, ImageRef
 from harness.naming import LABEL_PREFIX, LABEL_RUN, Run, dns_label
-from harness.wait import Deadline, wait_until
+from harness.wait import Deadline
 
 if TYPE_CHECKING:
     from docker.models.images import Image
@@ -43,14 +43,8 @@ _CHUNK_BYTES = 1 << 20
 # Seconds after the time limit for the builder to say that the step it was in has been ended.
 _HANG_UP_S = 30
 
-# Seconds for the engine to remove the container of a step that was stopped; a layer that is in use then is left.
-_REMOVAL_TIMEOUT_S = 10
-
 # Images of earlier content kept per repository by `prune_built`: the present one and two to go back to.
 KEPT_BUILDS = 3
-
-# How the classic builder names the layer that a step has made.
-_LAYER = re.compile(r" ---> (?P<id>[0-9a-f]{12})")
 
 LineSink = Callable[[str], None]
 PullImage = Callable[[str], object]
@@ -285,8 +279,7 @@ class _RunningBuild:
         self._lines: list[str] = []
         self._step = "sending the build context"
         self._container = ""
-        self._layers: list[str] = []
-        self._is_new = False
+        self._layers = BuildLayers()
 
     def follow(self, messages: Generator[Mapping[str, Any], None, None]) -> str:
         """Read `messages` to their end and return the id of the image built."""
@@ -308,7 +301,7 @@ class _RunningBuild:
         except KeyboardInterrupt:
             # A failed build's layers stay: the next attempt begins where this one ended.
             messages.close()
-            self._remove_layers()
+            self._layers.remove(self._engine)
             raise
         finally:
             watchdog.cancel()
@@ -324,13 +317,9 @@ class _RunningBuild:
             return
         if line.startswith("Step "):
             self._step, self._container = line, ""
-            self._is_new = not line.partition(" : ")[2].upper().startswith("FROM ")
         elif "Running in " in line:
             self._container = line.rpartition(" ")[2]
-        elif line.endswith("Using cache"):
-            self._is_new = False
-        elif self._is_new and (layer := _LAYER.fullmatch(line)):
-            self._layers.append(layer["id"])
+        self._layers.see(line)
         self._lines.append(line)
         self._on_line(line)
 
@@ -339,18 +328,6 @@ class _RunningBuild:
         if self._container:
             with closing(self._engine.client()) as client, suppress(docker.errors.DockerException):
                 client.api.kill(self._container)
-
-    def _remove_layers(self) -> None:
-        """Remove the layers that this build has made and nobody else uses."""
-        with closing(self._engine.client()) as client, suppress(WaitTimeoutError, docker.errors.DockerException):
-            # The container of the step that was stopped uses them until the engine has removed it.
-            wait_until(
-                "remove the layers of a build that was stopped",
-                lambda: [layer for layer in reversed(self._layers) if not _is_removed(client, layer)],
-                done=lambda left: not left,
-                timeout_s=_REMOVAL_TIMEOUT_S,
-                poll_interval_s=0.1,
-            )
 
     def _failure(self, seen: str) -> ImageBuildError:
         """The error for the step that failed."""
@@ -363,16 +340,6 @@ class _RunningBuild:
             step=self._step,
             log=str(self._log),
         )
-
-
-def _is_removed(client: docker.DockerClient, layer: str) -> bool:
-    try:
-        client.images.remove(layer, noprune=True)
-    except docker.errors.ImageNotFound:
-        return True
-    except docker.errors.APIError:
-        return False
-    return True
 
 
 def _status(message: Mapping[str, Any]) -> str:

@@ -174,10 +174,10 @@ class SubprocessRunner:
         threads: list[threading.Thread] = [stdout, stderr]
         if command.stdin is not None:
             threads.append(threading.Thread(target=_feed, args=(process.stdin, command.stdin), daemon=True))
-        for thread in threads:
-            thread.start()
         timed_out = False
         try:
+            for thread in threads:
+                thread.start()
             process.wait(timeout=command.timeout_s)
         except subprocess.TimeoutExpired:
             timed_out = True
@@ -188,7 +188,8 @@ class SubprocessRunner:
         finally:
             # A child that inherited the streams and lives on (a daemon) would hold them open for ever.
             for thread in threads:
-                thread.join(timeout=GRACE_S)
+                if thread.ident is not None:  # interrupted before, it was never started
+                    thread.join(timeout=GRACE_S)
         return timed_out, stdout.text(), stderr.text()
 
 

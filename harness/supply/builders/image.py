@@ -12,14 +12,15 @@ The build context holds the recipe's files, every needed program under its own n
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import docker.errors
 import requests
 
 from harness.engine.engine import Engine
+from harness.engine.layers import BuildLayers
 from harness.supply.builders.protocol import Build
 from harness.supply.recipe import Recipe, files_by_name, package_files
 
@@ -60,6 +61,8 @@ def docker_build(
 ) -> None:
     """Run the recipe's Dockerfile; the engine names the image when its last step is done.
 
+    Interrupted, it stops, and what its steps have made is removed; a build that failed is taken up again by the next.
+
     Args:
         engine: gives the engine to build in.
         build: the build this is part of.
@@ -74,10 +77,12 @@ def docker_build(
     context = build.workdir / "context.tar"
     write_context(context, build.recipe.directories, files)
     lines: list[str] = []
-    with closing(engine().client()) as client, context.open("rb") as stream:
+    layers = BuildLayers()
+    used = engine()
+    with closing(used.client()) as client, context.open("rb") as stream:
         try:
             client.api.timeout = SILENCE_S
-            for event in client.api.build(
+            events = client.api.build(
                 fileobj=stream,
                 custom_context=True,
                 tag=tag,
@@ -86,16 +91,29 @@ def docker_build(
                 rm=True,
                 forcerm=True,
                 decode=True,
-            ):
-                for line in str(event.get("stream") or event.get("error") or "").splitlines():
-                    build.log.write(line)
-                    lines.append(line)
-                if event.get("error"):
-                    raise build.error("\n".join(lines[-20:]))
+            )
+            # Leaving the stream hangs up, and the builder stops when its client hangs up.
+            with _undone_when_interrupted(layers, used), closing(events):
+                for event in events:
+                    for line in str(event.get("stream") or event.get("error") or "").splitlines():
+                        build.log.write(line)
+                        lines.append(line)
+                        layers.see(line.rstrip())
+                    if event.get("error"):
+                        raise build.error("\n".join(lines[-20:]))
         except (docker.errors.APIError, requests.RequestException) as error:
             raise build.error(f"docker build: {error}") from error
         finally:
             context.unlink(missing_ok=True)
+
+
+@contextmanager
+def _undone_when_interrupted(layers: BuildLayers, engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        layers.remove(engine)
+        raise
 
 
 def write_context(target: Path, directories: Sequence[Path], files: Mapping[str, Path]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -114,8 +114,12 @@ class NodeBuilder:
                     _write(saved, client.images.get(build.images[artifact].reference).save(chunk_size=_CHUNK_BYTES))
                     joined.add(saved, {image.name: image.entrypoint for image in images if image.image == artifact})
                     saved.unlink()
+            # By its name, and registered first: the answer to the request may never be read.
+            name = f"seatrial-{build.recipe.name}-{self._run.own_id}"
+            stack.callback(_remove, client, name)
             container = client.containers.create(
                 build.images[build.recipe.options["base"]].reference,
+                name=name,
                 entrypoint=["sleep"],
                 command=["infinity"],
                 privileged=True,  # unpacking mounts
@@ -123,7 +127,6 @@ class NodeBuilder:
                 labels={**self._run.labels(), LABEL_ROLE: "build"},
                 network_mode="none",
             )
-            stack.callback(container.remove, force=True, v=True)
             container.start()
             self._preload(build, container, archive)
             stream, _ = container.get_archive(f"{_PRELOADED}/.", chunk_size=_CHUNK_BYTES)
@@ -184,6 +187,11 @@ def sed_script(values: Mapping[str, str]) -> str:
     if bad:
         raise ValueError(f"values that sed would misread: {', '.join(bad)}")
     return "".join(f"s|@{name}@|{values[name]}|g\n" for name in sorted(values))
+
+
+def _remove(client: docker.DockerClient, container: str) -> None:
+    with suppress(docker.errors.NotFound):
+        client.containers.get(container).remove(force=True, v=True)
 
 
 def _short(name: str) -> str:

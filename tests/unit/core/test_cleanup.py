@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.cleanup import CleanupStack, undisturbed
+from harness.cleanup import CleanupStack, terminated_like_ctrl_c, undisturbed
 from harness.errors import CleanupError
 
 
@@ -108,3 +108,16 @@ def test_who_insists_is_heard() -> None:
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_sigterm_ends_a_block_as_ctrl_c_does() -> None:
+    """What would be removed after Ctrl-C is removed, the signal is told, and the handler before is back."""
+    before = signal.getsignal(signal.SIGTERM)
+    heard: list[signal.Signals] = []
+    removed: list[str] = []
+    stack = CleanupStack()
+    stack.push("it", lambda: removed.append("it"))
+    with pytest.raises(KeyboardInterrupt, match="received SIGTERM"), terminated_like_ctrl_c(heard.append), stack:
+        signal.raise_signal(signal.SIGTERM)
+    assert (heard, removed) == ([signal.SIGTERM], ["it"])
+    assert signal.getsignal(signal.SIGTERM) is before

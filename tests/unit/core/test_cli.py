@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -138,6 +140,69 @@ def test_interrupted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     monkeypatch.setattr(cli.supply_cli, "run", interrupt)
     assert cli.main(["supply", "list"]) == 130
     assert capsys.readouterr().err == "seatrial: interrupted\n"
+
+
+def test_terminated(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM ends it the same way, with what shells say of that signal."""
+    monkeypatch.setattr(cli.supply_cli, "run", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    assert cli.main(["supply", "list"]) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "seatrial: terminated\n"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_removal_is_not_cut_short(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal that arrives while the command removes what it made is told, and the removal goes on."""
+    removed: list[str] = []
+
+    def close(_: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        removed.append("all")
+
+    monkeypatch.setattr("harness.assembly.Assembly.close", close)
+    assert cli.main(["supply", "key"]) == 0
+    assert removed == ["all"]
+    assert "SIGTERM: removing what this run made first" in capfd.readouterr().err
+
+
+WORKING = """
+import sys
+from pathlib import Path
+from harness import cli
+from harness.process.command import Command
+from harness.process.runner import SubprocessRunner
+from harness.supply.cache import Cache
+
+def work(*_, **__):
+    with Cache(Path(sys.argv[1])).workdir("tool") as workdir:
+        program = Command(("sh", "-c", "echo $$; exec sleep 600"))
+        SubprocessRunner().run(program, on_line=lambda line: print(line, workdir, flush=True))
+
+cli.supply_cli.run = work
+sys.exit(cli.main(["supply", "get", "kind"]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_stops_programs_and_removes_what_is_half_made(tmp_path: Path, number: signal.Signals) -> None:
+    """The program that the command waits for ends with it, and so does its work directory."""
+    command = subprocess.Popen(
+        [sys.executable, "-c", WORKING, str(tmp_path / "cache")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A run in the background ignores SIGINT, and what it starts would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - no threads there
+    )
+    with command.stdout or contextlib.nullcontext() as stdout:
+        pid, _, workdir = str(stdout.readline() if stdout else "").strip().partition(" ")
+        assert Path(workdir).is_dir()
+        command.send_signal(number)
+        assert command.wait(timeout=60) == 128 + number
+    with command.stderr or contextlib.nullcontext() as stderr:
+        assert stderr is None or "Traceback" not in stderr.read()
+    assert not Path(f"/proc/{pid}").exists()
+    assert not Path(workdir).exists()
 
 
 def test_list_looks_and_starts_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -6,17 +6,24 @@ import io
 import json
 import re
 import tarfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import docker.errors
 import pytest
 
+from harness.naming import Run
 from harness.settings.values import known_kubernetes_versions
+from harness.supply.artifact import Image, Provenance
 from harness.supply.builders.archive import ImageArchive
-from harness.supply.builders.image import write_context
-from harness.supply.builders.node import Preload, node_values, preloads, sed_script
+from harness.supply.builders.image import docker_build, write_context
+from harness.supply.builders.node import NodeBuilder, Preload, node_values, preloads, sed_script
+from harness.supply.builders.protocol import Build, BuildLog
 from harness.supply.pins import Pins, minor
 from harness.supply.recipe import Recipe, Recipes
+from harness.testing import RecordingRunner
 
 _COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 
@@ -159,3 +166,100 @@ def test_context_is_the_same_whatever_modes_and_times_files_have(tmp_path: Path)
             "files/a": "0o644",
             "kubernetes": "0o755",
         }
+
+
+class InterruptedEngine:
+    """An engine whose client is interrupted in the middle of what it does; it knows what was removed."""
+
+    def __init__(self) -> None:
+        self.containers: set[str] = set()
+        self.removed: list[str] = []
+        self.hung_up = False
+        self.requests: dict[str, Any] = {}
+
+    def client(self) -> Any:
+        """Return a client with the calls that builders make."""
+        return SimpleNamespace(
+            api=SimpleNamespace(build=self._build, timeout=0),
+            images=SimpleNamespace(remove=self._remove_image),
+            containers=SimpleNamespace(create=self._create, get=self._container),
+            close=lambda: None,
+        )
+
+    def _build(self, **_: object) -> Iterator[dict[str, str]]:
+        try:
+            yield from (
+                {"stream": "Step 1/4 : FROM base\n"},
+                {"stream": " ---> 000000000000\n"},
+                {"stream": "Step 2/4 : COPY a /\n"},
+                {"stream": " ---> Using cache\n"},
+                {"stream": " ---> 111111111111\n"},
+                {"stream": "Step 3/4 : COPY b /\n"},
+                {"stream": " ---> 222222222222\n"},
+                {"stream": "Step 4/4 : RUN sleep 600\n ---> Running in 333333333333\n"},
+            )
+            raise KeyboardInterrupt
+        finally:
+            self.hung_up = True
+
+    def _remove_image(self, name: str, *, noprune: bool) -> None:
+        assert noprune, "a layer below belongs to others"
+        assert self.hung_up, "the builder still works on it"
+        self.removed.append(name)
+
+    def _create(self, image: str, *, name: str, **options: Any) -> None:
+        """Make the container, and be interrupted before the answer is read."""
+        self.containers.add(name)
+        self.requests[name] = {"image": image, **options}
+        raise KeyboardInterrupt
+
+    def _container(self, name: str) -> Any:
+        if name not in self.containers:
+            raise docker.errors.NotFound(name)
+
+        def remove(*, force: bool, v: bool) -> None:
+            assert force
+            assert v, "its volumes hold gigabytes"
+            self.containers.remove(name)
+            self.removed.append(name)
+
+        return SimpleNamespace(remove=remove)
+
+
+@pytest.fixture
+def make_build(tmp_path: Path) -> Iterator[Callable[[Recipe], Build]]:
+    """Return a function that makes a build with a work directory and a base image."""
+    logs = []
+
+    def make(recipe: Recipe) -> Build:
+        logs.append(log := BuildLog(tmp_path / "log"))
+        made = Provenance(recipe.options["base"], "1", "cache", "a test", "", "", 0.0, "by hand")
+        return Build(recipe, {}, {recipe.options["base"]: Image("base:1", made)}, tmp_path, log)
+
+    yield make
+    for log in logs:
+        log.close()
+
+
+def test_an_interrupted_image_build_leaves_no_layer(
+    recipe: Recipe, make_build: Callable[[Recipe], Build], tmp_path: Path
+) -> None:
+    """The engine is hung up on; what this build has made goes, what the cache had before and the base stay."""
+    engine: Any = InterruptedEngine()
+    build = make_build(recipe)
+    with pytest.raises(KeyboardInterrupt):
+        docker_build(lambda: engine, build, files={}, base="base:1", tag="seatrial/x:1", labels={})
+    assert engine.removed == ["222222222222"]
+    assert not (tmp_path / "context.tar").exists()
+
+
+def test_an_interrupted_node_build_leaves_no_container(recipe: Recipe, make_build: Callable[[Recipe], Build]) -> None:
+    """Its removal stands before the request: the answer, which holds the id, may never be read."""
+    engine: Any = InterruptedEngine()
+    run = Run("1f2e3d4c", 1, 1, 1)
+    with pytest.raises(KeyboardInterrupt):
+        NodeBuilder(RecordingRunner(), lambda: engine, run)._unpack(make_build(recipe), [], Path("unused"))
+    ((name, request),) = engine.requests.items()
+    assert engine.removed == [name]
+    assert request["labels"].items() >= run.labels().items()
+    assert name == f"seatrial-node-1.34-{run.own_id}"
