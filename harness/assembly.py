@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
@@ -27,9 +27,10 @@ from harness.cluster.provider import ClusterHandle, ClusterProvider, ClusterSpec
 from harness.cluster.pytest_kind import SeatrialKindCluster
 from harness.cluster.record import RecordStore
 from harness.cluster.sweep import sweep as sweep_clusters
+from harness.engine.capabilities import missing_capabilities
 from harness.engine.cli import disk_usage, managed_engine
 from harness.engine.engine import Engine
-from harness.engine.find import find_engine
+from harness.engine.find import find_engine, look_for_engine, places
 from harness.engine.managed import ManagedEngine
 from harness.engine.sweep import sweep
 from harness.errors import EngineError, ImageError, OutsideError
@@ -69,6 +70,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# What fixtures take from supply, as far as it is known before they are used. What pods of a chart ask for is not: that
+# depends on whose chart it will be.
+_TAKEN_BY = {
+    "helm": ("helm",),
+    "golden_renders": ("helm",),
+    "registry": ("registry",),
+    "seldon_core": ("helm", "seldon-core-operator"),
+    "gateway": ("helm", "ambassador", "contour-image", "envoy-image"),
+}
+# What has kind clusters get a load balancer.
+_BALANCED = frozenset({"load_balancer", "gateway"})
+_LOAD_BALANCER_IMAGES = ("metallb-controller-image", "metallb-speaker-image")
+
 # A creation that is to end begins one or two more programs at most.
 _INTERRUPT_AGAIN_S = 0.2
 
@@ -81,6 +95,7 @@ class Assembly:
         environ: the process's environment, for Docker's own variables and PATH.
         stream: where progress is shown.
         run: the run this is, a fresh one by default.
+        fixtures: names of the fixtures that its tests use, for what is known to be needed before they are.
     """
 
     def __init__(
@@ -90,7 +105,9 @@ class Assembly:
         environ: Mapping[str, str],
         stream: TextIO,
         run: Run | None = None,
+        fixtures: Collection[str] = (),
     ) -> None:
+        self._fixtures = fixtures
         self.settings = settings
         self.run = run or Run.begin()
         self.recorder = Recorder(self.run)
@@ -504,7 +521,7 @@ class Assembly:
         return engine
 
     def _make_provider(self) -> ClusterProvider:
-        self._require_what_clusters_need()
+        self._require_what_is_needed()
         self._kubectl(self.settings.cluster.kubernetes)  # now rather than when the cluster is up
         if self.settings.cluster.provider == "existing":
             return ExistingProvider(
@@ -531,16 +548,26 @@ class Assembly:
         provider.sweep()
         return provider
 
-    def _require_what_clusters_need(self) -> None:
+    def _require_what_is_needed(self) -> None:
         """Tell all that is missing at once, rather than one thing per run, where nothing may be fetched or built."""
         limits, cluster = self.settings.supply, self.settings.cluster
         if limits.download and limits.build and not limits.offline:
             return
-        needed = [self._kubectl_name(cluster.kubernetes)]
+        needed = [self._kubectl_name(version) for version in cluster.kubernetes_versions]
+        needed += [name for fixture in self._fixtures for name in _TAKEN_BY.get(fixture, ())]
         if cluster.provider == "kind":
-            needed += ["kind", "registry"]
-            needed += [] if cluster.node_image else [f"node-{cluster.kubernetes}"]
-        self.supply.require(needed)
+            needed += ["kind", *self._engine_programs(), "registry"]
+            needed += [] if cluster.node_image else [f"node-{version}" for version in cluster.kubernetes_versions]
+            needed += _LOAD_BALANCER_IMAGES if _BALANCED & set(self._fixtures) else []
+        self.supply.require(dict.fromkeys(needed))
+
+    def _engine_programs(self) -> list[str]:
+        """Return the programs of supply's that an engine of ours takes, where one would be started now."""
+        settings = self.settings.engine
+        found, _ = look_for_engine(settings, self._environ, self.managed_engine)
+        named = any(place.binding for place in places(settings, self._environ))
+        ours = found is None and settings.managed and not named
+        return ["oci-runtime"] if ours and missing_capabilities() else []
 
     def _kubectl(self, kubernetes: str) -> Path:
         return self.supply.program(self._kubectl_name(kubernetes)).path

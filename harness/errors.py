@@ -157,14 +157,24 @@ class SupplyError(SeatrialError):
 
 
 class MissingArtifactsError(SupplyError):
-    """Several artifacts are missing and may not be fetched or built; `missing` names each with how to get it."""
+    """Several artifacts are missing and may not be fetched or built; `missing` names each with how to get it.
 
-    def __init__(self, missing: Sequence[tuple[str, str]], *, because: str) -> None:
+    `unseen` says why it is not known which images are.
+    """
+
+    def __init__(
+        self, missing: Sequence[tuple[str, str]], *, because: str, unseen: SeatrialError | None = None
+    ) -> None:
         self.missing = tuple(missing)
+        self.unseen = unseen
+        seen = [f"{name}: not there" for name, _ in missing]
+        hints = [f"{name}: {how}" for name, how in missing]
+        if unseen is not None:
+            why = ": ".join(filter(None, [f"could not {unseen.attempted}", unseen.seen.partition("\n")[0]]))
+            seen.append(f"images were not looked at: {why}")
+            hints += [f"images: {unseen.hint}"] if unseen.hint else []
         super().__init__(
-            f"supply {', '.join(name for name, _ in missing)} ({because})",
-            seen="\n".join(f"{name}: not there" for name, _ in missing),
-            hint="\n".join(f"{name}: {how}" for name, how in missing),
+            f"supply {', '.join(name for name, _ in missing)} ({because})", seen="\n".join(seen), hint="\n".join(hints)
         )
 
 

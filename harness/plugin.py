@@ -294,6 +294,7 @@ def seatrial(request: pytest.FixtureRequest) -> Iterator[Assembly]:
             environ=dict(os.environ),
             stream=terminal.stream,
             run=Run.begin(**worker.get(WORKER_RUN, {}), worker=worker.get("workerid", "")),
+            fixtures=_own_fixtures(request.session.items),
         )
         try:
             config.stash[EVIDENCE] = assembly.evidence
@@ -304,6 +305,13 @@ def seatrial(request: pytest.FixtureRequest) -> Iterator[Assembly]:
             # A run that was interrupted before need not hear of it twice.
             if (number := disturbance()) and request.session.exitstatus == pytest.ExitCode.OK:
                 signal.raise_signal(number)
+
+
+def _own_fixtures(items: list[pytest.Item]) -> list[str]:
+    """Return the fixtures of this plugin that tests use, as they declare it; what others call by such a name is not."""
+    used = [info.name2fixturedefs for item in items if (info := getattr(item, "_fixtureinfo", None))]
+    found = {(name, fixtures[-1].func) for one in used for name, fixtures in one.items()}
+    return sorted({name for name, function in found if function.__module__ == __name__})
 
 
 @pytest.fixture(scope="session")

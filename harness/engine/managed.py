@@ -266,12 +266,14 @@ class ManagedEngine:
         install_programs(self._runner, self._progress, self._environ, forbidden_by=forbidden_by, debian=is_debian())
         # Again: a policy of the host's own may have let the packages start the distribution's engine.
         refuse_beside_other_engines()
+        # Before anything of the host's is changed: it may be that this cannot be had.
+        runtime = self._runtime()
         self._make_directories()
         self._clear()
         self._host.record()
         self._host.allow_watchers(self._progress.say)
         self._bridges.ensure()
-        self._write_config()
+        self._write_config(runtime)
         self._progress.say(f"no Docker engine answers: starting one of Seatrial's own at {self.docker_host}")
         with self._progress.step("start Seatrial's Docker engine", usual_s=START_USUAL_S):
             return self._wait_for(self._launch())
@@ -295,11 +297,15 @@ class ManagedEngine:
         for name in ("docker.sock", "dockerd.pid", "engine.json"):
             (self._dir / name).unlink(missing_ok=True)
 
-    def _write_config(self) -> None:
+    def _runtime(self) -> str:
+        """Return the path of the OCI runtime wrapper where this host needs it, else nothing."""
         lacking = missing_capabilities()
-        runtime = str(self._oci_runtime()) if lacking else ""
-        if lacking:
-            self._progress.say(f"this host lacks {', '.join(lacking)}: containers are started without")
+        if not lacking:
+            return ""
+        self._progress.say(f"this host lacks {', '.join(lacking)}: containers are started without")
+        return str(self._oci_runtime())
+
+    def _write_config(self, runtime: str) -> None:
         config = daemon_config(self._dir, self._settings.data_dir, runtime)
         self._config.write_text(json.dumps(config, indent=1), encoding="utf-8")
 

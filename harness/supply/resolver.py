@@ -6,7 +6,14 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from harness.errors import DigestMismatchError, DownloadError, MissingArtifactsError, SupplyError
+from harness.errors import (
+    DigestMismatchError,
+    DownloadError,
+    EngineError,
+    MissingArtifactsError,
+    SeatrialError,
+    SupplyError,
+)
 from harness.settings.model import SupplySettings
 from harness.supply.artifact import Chart, Files, Image, Program
 from harness.supply.inventory import Inventory, Item, Pruned
@@ -139,20 +146,28 @@ class Supply:
 
         Raises:
             MissingArtifactsError: some are neither; it lists all of them with how to get each.
+            EngineError: there is no engine, and nothing but images may be missing.
         """
-        missing = []
+        missing: list[tuple[str, str]] = []
+        unseen: SeatrialError | None = None
         for name in names:
             recipe = self._recipes.get(name)
+            how = ""
             if recipe.makes == "program":
                 how = self._missing(recipe, self._programs)
             elif recipe.makes == "files":
                 how = self._missing(recipe, self._files)
-            else:
-                how = self._missing(recipe, self._images)
+            elif unseen is None:
+                try:
+                    how = self._missing(recipe, self._images)
+                except (EngineError, SupplyError) as error:
+                    unseen = error
             if how:
                 missing.append((name, how))
         if missing:
-            raise MissingArtifactsError(missing, because=self._because())
+            raise MissingArtifactsError(missing, because=self._because(), unseen=unseen) from unseen
+        if unseen is not None:
+            raise unseen
 
     def used(self) -> list[Program | Files | Image]:
         """Return everything handed out so far, for the evidence."""

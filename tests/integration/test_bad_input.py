@@ -76,13 +76,21 @@ def test_a_damaged_program_is_made_again(child: ChildProject, supply: Supply) ->
 
 @pytest.mark.parametrize("option", ["--offline", "--no-build"])
 def test_everything_missing_is_listed_at_once(child: ChildProject, option: str) -> None:
-    """A run that may not fetch or build names all that its cluster lacks, not the first thing only."""
+    """A run that may not fetch or build names all that it lacks, for its cluster and its tests, not the first only."""
     (child.cache / "artifacts").unlink()
-    child.write({"test_it.py": "def test_it(cluster):\n    pass\n"})
+    child.write({"test_it.py": "def test_it(cluster, helm):\n    pass\n"})
     # No program of the host's, but what Python itself needs.
     environ = {"PATH": "/nonexistent"}
     run = child.run(option, "--no-download" if option == "--no-build" else option, environ=environ)
-    told(run, "kind: not there", "kubectl: not there", "let Seatrial build")
+    told(run, "kind: not there", "kubectl: not there", "helm: not there", "let Seatrial build")
+
+
+def test_programs_missing_are_listed_without_an_engine(child: ChildProject) -> None:
+    """What is on no engine can be told all the same, beside the engine that does not answer."""
+    (child.cache / "artifacts").unlink()
+    child.write({"test_it.py": "def test_it(cluster):\n    pass\n"})
+    run = child.run("--offline", environ={"PATH": "/nonexistent", "DOCKER_HOST": "unix:///nonexistent/docker.sock"})
+    told(run, "kind: not there", "kubectl: not there", "images were not looked at", "/nonexistent/docker.sock")
 
 
 # -- the engine

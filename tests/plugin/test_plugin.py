@@ -319,3 +319,29 @@ def test_in_whichever_order_the_environment_has(pytester: pytest.Pytester) -> No
     result = pytester.runpytest("--fixtures")
     assert result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(["kind_cluster *harness/plugin.py:*"])
+
+
+def test_what_tests_use_is_known_before_they_run(pytester: pytest.Pytester) -> None:
+    """Fixtures of the plugin count, those of fixtures too; what a project calls by the same name does not."""
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def registry():
+            return "another"
+
+        @pytest.fixture
+        def mine(golden_renders):
+            pass
+
+        def test_asks(seatrial, registry):
+            assert {"golden_renders", "score"} <= set(seatrial._fixtures)
+            assert not {"registry", "mine", "tmp_path_factory"} & set(seatrial._fixtures)
+
+        @pytest.mark.skip
+        def test_later(mine, score):
+            pass
+        """
+    )
+    pytester.runpytest(*QUIET).assert_outcomes(passed=1, skipped=1)

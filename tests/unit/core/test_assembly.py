@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import wait
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from harness import assembly as module
 from harness.assembly import Assembly
+from harness.errors import MissingArtifactsError
 from harness.images.reference import ImageRef
 from harness.settings.resolve import Sources, resolve
 
@@ -79,3 +82,83 @@ def test_the_load_balancer_runs_whichever_image_came(
     balancer._load_image(None, name)  # type: ignore[arg-type] # no cluster is touched
     assert name == "seatrial/metallb-controller:v0.14.9"
     assert loaded == [ImageRef(name, f"id of {reference}", reference)]
+
+
+def required(
+    tmp_path: Path, *fixtures: str, engine: object = None, lacking: tuple[str, ...] = (), **options: object
+) -> set[str]:
+    """Return what a run with these options asks supply for, before it makes its first cluster."""
+    asked: list[str] = []
+
+    def require(names: Iterable[str]) -> None:
+        asked.extend(names)
+        raise MissingArtifactsError([("all", "by hand")], because="it is a test")
+
+    given = {name.replace("_", "-"): value for name, value in options.items()}
+    sources = Sources({"supply-cache": str(tmp_path), **given}, {"HOME": str(tmp_path)})
+    settings = resolve(sources, kubernetes_versions=("1.33", "1.34"))
+    parts = Assembly(settings, environ={}, stream=io.StringIO(), fixtures=fixtures)
+    parts._parts["supply"] = SimpleNamespace(require=require, names=list)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "look_for_engine", lambda *_: (engine, ()))
+        patch.setattr(module, "missing_capabilities", lambda: lacking)
+        with suppress(MissingArtifactsError, AttributeError):  # where nothing is asked, it goes on to the parts
+            assert parts.provider
+    parts.close()
+    return set(asked)
+
+
+CLUSTER = {"kubectl", "kind", "registry", "node-1.34"}
+METALLB = {"metallb-controller-image", "metallb-speaker-image"}
+
+
+@pytest.mark.parametrize(
+    ("fixtures", "options", "expected"),
+    [
+        pytest.param(("cluster",), {}, CLUSTER, id="a cluster"),
+        pytest.param(("helm",), {}, CLUSTER | {"helm"}, id="Helm"),
+        pytest.param(("load_balancer",), {}, CLUSTER | METALLB, id="a load balancer"),
+        pytest.param(
+            ("gateway", "seldon_core"),
+            {},
+            CLUSTER | METALLB | {"helm", "ambassador", "seldon-core-operator", "contour-image", "envoy-image"},
+            id="Seldon Core and its gateway",
+        ),
+        pytest.param((), {"kind_image": "mine:1"}, CLUSTER - {"node-1.34"}, id="a node image of the user's"),
+        pytest.param((), {"kubernetes": "1.34,1.33"}, CLUSTER | {"node-1.33"}, id="several versions"),
+        pytest.param(
+            ("helm", "load_balancer"),
+            {"cluster_provider": "existing", "kubeconfig": __file__, "kube_context": "x"},
+            {"kubectl", "helm"},
+            id="a cluster that exists",
+        ),
+    ],
+)
+def test_all_that_a_run_needs_is_asked_for_at_once(
+    tmp_path: Path, fixtures: tuple[str, ...], options: dict[str, Any], expected: set[str]
+) -> None:
+    """Where nothing may be fetched, what selected tests will use is looked for before the first cluster."""
+    assert required(tmp_path, *fixtures, engine="one", offline=True, **options) == expected
+
+
+def test_nothing_is_asked_for_beforehand_where_all_can_be_had(tmp_path: Path) -> None:
+    """A run that may fetch and build does so when something is needed."""
+    assert required(tmp_path, "helm", engine="one") == set()
+
+
+@pytest.mark.parametrize(
+    ("engine", "lacking", "options", "needed"),
+    [
+        pytest.param(None, ("CAP_SYS_ADMIN",), {}, True, id="an engine of ours on a host that lacks capabilities"),
+        pytest.param(None, (), {}, False, id="an engine of ours elsewhere"),
+        pytest.param("one", ("CAP_SYS_ADMIN",), {}, False, id="an engine that answers"),
+        pytest.param(None, ("CAP_SYS_ADMIN",), {"no_managed_engine": True}, False, id="none of ours wanted"),
+        pytest.param(None, ("CAP_SYS_ADMIN",), {"docker_host": "unix:///x"}, False, id="another one named"),
+    ],
+)
+def test_the_runtime_of_an_engine_of_ours_is_asked_for(
+    tmp_path: Path, engine: object, lacking: tuple[str, ...], options: dict[str, Any], needed: bool
+) -> None:
+    """Only where such an engine would be started, and would need it."""
+    asked = required(tmp_path, engine=engine, lacking=lacking, offline=True, **options)
+    assert ("oci-runtime" in asked) == needed

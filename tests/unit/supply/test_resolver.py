@@ -8,7 +8,14 @@ from typing import Any, cast
 
 import pytest
 
-from harness.errors import BuildError, DigestMismatchError, DownloadError, MissingArtifactsError, SupplyError
+from harness.errors import (
+    BuildError,
+    DigestMismatchError,
+    DownloadError,
+    EngineError,
+    MissingArtifactsError,
+    SupplyError,
+)
 from harness.settings.model import SupplySettings
 from harness.supply.artifact import Chart, Files, Image, Program, Provenance
 from harness.supply.inventory import Inventory
@@ -167,6 +174,30 @@ class TestRequire:
         build = scripted("build", program, offered="build it")
         supply(build).require(["tool"])
         assert build.asked == []
+
+    def test_lists_what_it_can_see_where_no_engine_answers(self, supply: Callable[..., Supply], scripted: Any) -> None:
+        """Programs are named all the same, with why images are not; the engine is asked for once."""
+        programs, images = (
+            scripted("build", offered="build it"),
+            scripted(
+                "cache", EngineError("find a Docker engine", seen="refused\nmore", hint="start it"), is_local=True
+            ),
+        )
+        with pytest.raises(MissingArtifactsError) as caught:
+            supply(programs, images=(images,), build=False).require(["node", "tool", "node"])
+        assert caught.value.missing == (("tool", "build it"),)
+        for words in ("images were not looked at: could not find a Docker engine: refused", "images: start it"):
+            assert words in str(caught.value)
+        assert images.asked == ["node"]
+
+    def test_engine_that_does_not_answer_is_the_error_where_nothing_else_is_missing(
+        self, supply: Callable[..., Supply], scripted: Any, program: Program
+    ) -> None:
+        """Its own message says more than a list that would be empty."""
+        images = scripted("cache", EngineError("find a Docker engine"), is_local=True)
+        resolver = supply(scripted("cache", program, is_local=True), images=(images,), offline=True)
+        with pytest.raises(EngineError, match="find a Docker engine"):
+            resolver.require(["tool", "node"])
 
     def test_does_not_count_on_a_way_that_has_none(self, supply: Callable[..., Supply], scripted: Any) -> None:
         """With builds off, an allowed download that is not pinned for a program does not make it available."""
