@@ -64,8 +64,8 @@ class RunDirectory:
         return sorted((self.path / "workers").glob("*.json"))
 
     def of_failure(self, test: str, when: str) -> Path:
-        """Directory for what is collected when `test` fails in its phase `when`, made when asked for."""
-        return _made(self.path / "failures" / dns_label(test, when))
+        """Directory for what is collected when `test` fails in its phase `when`; made by what is put there first."""
+        return self.path / "failures" / dns_label(test, when)
 
     def of_log(self, name: str) -> Path:
         """A file of its own for what a program called `name` writes; its directory is made when asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import time
@@ -24,11 +25,13 @@ def prune(parent: Path, *, keep: int, wall_clock: Callable[[], float] = time.tim
         keep: for how many runs evidence is kept.
         wall_clock: returns seconds since the epoch.
     """
-    runs = sorted((path for path in parent.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()), reverse=True)
     before = wall_clock() - _KILLED_AFTER_S
     removed = []
-    for path in runs[keep:]:
-        if (path / "run.json").is_file() or path.stat().st_mtime < before:
-            shutil.rmtree(path, ignore_errors=True)
-            removed.append(path)
+    with contextlib.suppress(OSError):
+        runs = sorted((path for path in parent.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()), reverse=True)
+        for path in runs[keep:]:
+            with contextlib.suppress(FileNotFoundError):  # another run prunes as well
+                if (path / "run.json").is_file() or path.stat().st_mtime < before:
+                    shutil.rmtree(path, ignore_errors=True)
+                    removed.append(path)
     return tuple(removed)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.cluster.provider import ClusterHandle
 from harness.deploy.deployer import Log, Witness
 from harness.deploy.release import Release
+from harness.errors import SeatrialError
 from harness.evidence.collect import cluster_collectors, collect
 from harness.evidence.directory import RunDirectory
 from harness.evidence.job_summary import job_summary
@@ -167,6 +168,8 @@ class EvidenceSession:
     def of_failure(self, test: str, when: str, message: str) -> list[Section]:
         """Collect evidence for a test that failed and return what pytest's report should show of it.
 
+        What cannot be collected, or written, is a note: the test's own failure stays the one reported.
+
         Args:
             test: the test's node id.
             when: ``setup``, ``call`` or ``teardown``.
@@ -176,7 +179,7 @@ class EvidenceSession:
         sections: list[Section] = []
         files: list[Path] = [*self.scene.files]
         for handle in self.scene.clusters():
-            if trouble := self._diagnose(handle):
+            if trouble := self._trouble_of(handle):
                 # A cluster that is gone cannot be asked anything, and waiting for its answers helps nobody: what is
                 # left of its nodes can.
                 sections.append(("seatrial cluster", trouble))
@@ -209,21 +212,48 @@ class EvidenceSession:
     def log(self, name: str) -> Iterator[Log]:
         """Have what a program writes kept, secrets masked, line by line while the block runs.
 
+        Where it cannot be kept the program runs all the same, and the reason is noted.
+
         Args:
             name: what it is the log of.
         """
-        path = self._directory.of_log(name)
-        with path.open("w", encoding="utf-8", buffering=1) as file:
+        try:
+            path = self._directory.of_log(name)
+            # Unbuffered: each line is on disk at once, and one that does not fit is not tried again at the end.
+            file = path.open("wb", buffering=0)
+        except OSError as error:
+            self._recorder.note(f"the log of '{name}' is not kept: {error}")
+            yield Log("", lambda _: None)
+            return
+        lost: list[OSError] = []
 
-            def write(line: str) -> None:
+        def write(line: str) -> None:
+            if lost:
+                return
+            try:
                 # In one piece: standard output and error come from a thread each.
-                file.write(f"{self._recorder.redact(line)}\n")
+                file.write(f"{self._recorder.redact(line)}\n".encode())
+            except OSError as error:
+                lost.append(error)
+                self._recorder.note(f"the log of '{name}' in '{path}' is cut short: {error}")
 
+        with file:
             yield Log(str(path), write)
 
     def _look_at(self, handle: ClusterHandle, release: Release) -> tuple[Path, ...]:
-        directory = self._directory.of_release(release.name)
+        try:
+            directory = self._directory.of_release(release.name)
+        except OSError as error:
+            self._recorder.note(f"could not collect what there was to see of release '{release.name}': {error}")
+            return ()
         return self._collect(handle, list(dict.fromkeys(_namespaces_of([release]))), [release], directory)
+
+    def _trouble_of(self, handle: ClusterHandle) -> str:
+        try:
+            return self._diagnose(handle)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test's own failure must stay the one reported
+            self._recorder.note(f"could not see what is wrong with cluster '{handle.name}': {error}")
+            return ""
 
     def _collect(
         self, handle: ClusterHandle, namespaces: Sequence[str], releases: Sequence[Release], directory: Path
@@ -247,8 +277,9 @@ class EvidenceSession:
         return files
 
     def write(self) -> None:
-        """Write what is recorded so far."""
-        write_json(self._recorder.evidence(), self._directory.record)
+        """Write what is recorded so far; that it cannot be written is noted."""
+        if missing := _missing(self._recorder.evidence(), self._directory.record):
+            self._recorder.note(missing)
 
     def finish(self) -> Account:
         """Write the final record and return it."""
@@ -277,10 +308,24 @@ class Account:
 
 
 def finish(recorder: Recorder, directory: RunDirectory) -> Account:
-    """Write the final record of a run, its parallel workers' records included, and return it."""
+    """Write the final record of a run, its parallel workers' records included, and return it.
+
+    A record that cannot be written is one note more: what there is to tell is told in the terminal all the same.
+    """
     whole = merge(recorder.evidence(), directory.worker_records())
-    write_json(whole, directory.record)
+    missing = _missing(whole, directory.record)
+    if missing and missing not in whole.notes:
+        whole = replace(whole, notes=(*whole.notes, missing))
     return Account(whole, directory.path)
+
+
+def _missing(evidence: Evidence, path: Path) -> str:
+    """Write `evidence` to `path`; return why that could not be done, an empty string when it was."""
+    try:
+        write_json(evidence, path)
+    except (OSError, ValueError) as error:
+        return f"the account of the run could not be written to '{path}': {getattr(error, 'strerror', '') or error}"
+    return ""
 
 
 def finish_workers(recorder: Recorder, settings: Settings) -> Account | None:
@@ -289,7 +334,10 @@ def finish_workers(recorder: Recorder, settings: Settings) -> Account | None:
     if not directory.path.is_dir():
         return None
     recorder.settings(chosen_settings(settings))
-    directory.create()
+    try:
+        directory.create()
+    except SeatrialError as error:
+        recorder.note(str(error))
     prune(settings.evidence.directory, keep=settings.evidence.kept_runs)
     return finish(recorder, directory)
 

@@ -206,6 +206,33 @@ def test_a_failed_test_shows_where_its_evidence_is(pytester: pytest.Pytester, fa
     assert "answer to: " in "".join(path.read_text() for path in files)
 
 
+def test_a_failed_test_without_room_for_its_evidence(pytester: pytest.Pytester, fake_cluster: FakeCluster) -> None:
+    """The test's own failure is what is reported; what could not be kept is told in the summary."""
+    pytester.makeconftest(DEMO)
+    pytester.makepyfile(
+        """
+        from pathlib import Path
+
+        def test_fails(demo):
+            (directory,) = Path("seatrial-evidence").glob("*Z-*")
+            (directory / "failures").write_text("")
+            (directory / "run.json").mkdir()
+            assert demo == 'other', 'not the one'
+        """
+    )
+    result = pytester.runpytest(*fake_cluster.arguments)
+    result.assert_outcomes(failed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "E *not the one*",
+            "note: could not collect events of namespace 'demo': *",
+            "note: the account of the run could not be written to '*/run.json': *",
+            "evidence: *",
+        ]
+    )
+
+
 def test_a_passed_test_leaves_its_record(pytester: pytest.Pytester, fake_cluster: FakeCluster) -> None:
     """Nothing is collected, but what was done is on record, secrets masked."""
     pytester.makeconftest(DEMO)

@@ -87,4 +87,5 @@ def test_failures_have_directories_of_their_own(tmp_path: Path) -> None:
         for when in ("setup", "call")
     }
     assert len(paths) == 4
-    assert all(path.is_dir() and path.parent == directory.path / "failures" for path in paths)
+    assert all(path.parent == directory.path / "failures" for path in paths)
+    assert not any(path.exists() for path in paths), "one that nothing is put into is not made"

@@ -56,3 +56,8 @@ def test_what_is_no_runs_stays(tmp_path: Path) -> None:
     before = names(tmp_path)
     assert prune(tmp_path, keep=1, wall_clock=lambda: NOW) == ()
     assert names(tmp_path) == before
+
+
+def test_a_directory_that_is_not_there_is_no_error(tmp_path: Path) -> None:
+    """Another run, or its user, may have removed it meanwhile."""
+    assert prune(tmp_path / "gone", keep=0, wall_clock=lambda: NOW) == ()

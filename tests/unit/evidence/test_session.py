@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cluster.provider import ClusterHandle
+from harness.deploy.release import Release
 from harness.evidence.directory import RunDirectory
 from harness.evidence.recorder import Recorder
 from harness.evidence.session import EvidenceSession
@@ -97,3 +98,98 @@ def test_what_a_program_writes_is_kept_as_it_comes(recorder: Recorder, tmp_path:
         assert Path(log.path).read_text(encoding="utf-8") == f"one {MASK}\n"
     with kept.log("bodywork-workflow") as second:
         assert second.path != log.path
+
+
+# -- no room for evidence: a report never breaks a run
+
+
+def in_the_way(tmp_path: Path, name: str) -> None:
+    """Put a file where the run would make a directory."""
+    (tmp_path / "latest" / name).write_text("", encoding="utf-8")
+
+
+def notes(recorder: Recorder) -> str:
+    """What the summary of the run tells."""
+    return "\n".join(recorder.evidence().notes)
+
+
+def test_a_failure_without_room_for_its_evidence(recorder: Recorder, tmp_path: Path) -> None:
+    """The failure is recorded and the cluster's trouble shown; that nothing was kept is a note."""
+    without_room = session(recorder, tmp_path)
+    in_the_way(tmp_path, "failures")
+    assert without_room.of_failure("test_x", "call", "reset by peer")[0][0] == "seatrial cluster"
+    (failure,) = recorder.evidence().failures
+    assert (failure.message, failure.files) == ("reset by peer", ())
+    assert "could not collect the node logs of cluster 'demo'" in notes(recorder)
+
+
+def test_what_a_living_cluster_says_without_room(recorder: Recorder, tmp_path: Path) -> None:
+    """Each thing that could not be written is named."""
+    without_room = session(recorder, tmp_path, trouble="")
+    in_the_way(tmp_path, "failures")
+    without_room.scene.releases.append((HANDLE, Release("scorer", "default", "helm", (), ({"kind": "Service"},))))
+    assert without_room.of_failure("test_x", "call", "wrong score") == []
+    assert "could not collect rendered manifests: [Errno 20] Not a directory" in notes(recorder)
+
+
+def test_a_diagnosis_that_fails_hides_nothing(recorder: Recorder, tmp_path: Path) -> None:
+    """The failure is recorded, with what else there is."""
+
+    def diagnose(handle: ClusterHandle) -> str:
+        raise RuntimeError(f"nobody knows {handle.name}")
+
+    confused = EvidenceSession(
+        recorder,
+        RunDirectory.of_run(tmp_path, recorder.run).create(),
+        runner=RecordingRunner(),
+        diagnose=diagnose,
+        collect_logs=write_node_log,
+        log_tail_lines=10,
+    )
+    confused.scene.known.append(HANDLE)
+    confused.of_failure("test_x", "call", "wrong score")
+    assert [failure.test for failure in recorder.evidence().failures] == ["test_x"]
+    assert "what is wrong with cluster 'demo': nobody knows demo" in notes(recorder)
+
+
+def test_a_release_that_is_taken_back_without_room(recorder: Recorder, tmp_path: Path) -> None:
+    """The deployer goes on to take it back and raises what it failed with."""
+    without_room = session(recorder, tmp_path, trouble="")
+    in_the_way(tmp_path, "withdrawn")
+    without_room.witness(HANDLE).leaving(Release("scorer", "default", "helm"))
+    assert "could not collect what there was to see of release 'scorer': [Errno" in notes(recorder)
+
+
+def test_a_program_whose_log_cannot_be_kept_runs_all_the_same(recorder: Recorder, tmp_path: Path) -> None:
+    """It is told that there is no file."""
+    without_room = session(recorder, tmp_path)
+    in_the_way(tmp_path, "logs")
+    with without_room.log("bodywork-workflow") as log:
+        log.write("one")
+    assert log.path == ""
+    assert "the log of 'bodywork-workflow' is not kept: [Errno" in notes(recorder)
+
+
+def test_a_log_that_no_more_fits_into_is_cut_short(
+    recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full: the program goes on, and one note says so."""
+    monkeypatch.setattr(RunDirectory, "of_log", lambda *_: Path("/dev/full"))
+    with session(recorder, tmp_path).log("bodywork-workflow") as log:
+        log.write("one")
+        log.write("two")
+    assert [note for note in recorder.evidence().notes if "No space left on device" in note] == [
+        "the log of 'bodywork-workflow' in '/dev/full' is cut short: [Errno 28] No space left on device"
+    ]
+
+
+def test_an_account_that_cannot_be_written_is_told(recorder: Recorder, tmp_path: Path) -> None:
+    """The terminal still shows the summary, once with the reason."""
+    without_room = session(recorder, tmp_path)
+    (tmp_path / "latest" / "run.json").mkdir()
+    without_room.write()
+    lines = without_room.finish().lines()
+    path = (tmp_path / "latest").resolve() / "run.json"
+    assert [line for line in lines if line.startswith("note:")] == [
+        f"note: the account of the run could not be written to '{path}': Is a directory"
+    ]
