@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, TextIO
 
 from harness.cluster.record import ClusterRecord, RecordStore
+from harness.cluster.state import state_errors
 from harness.engine.engine import Engine
 from harness.errors import ClusterError
 from harness.progress import spoken_duration
@@ -67,7 +68,10 @@ def delete_cluster(client: docker.DockerClient, store: RecordStore, name: str) -
     """
     from harness.cluster.sweep import remove_recorded  # noqa: PLC0415 - heavy: `seatrial --help` stays quick
 
-    with store.lock(name):
+    lock = store.lock(name)
+    with state_errors(f"lock cluster '{name}'", store.directory):
+        held = lock.acquire()
+    with held:
         record = store.load(name)
         if record is None:
             known = ", ".join(store.names()) or "none"

@@ -34,6 +34,7 @@ from harness.cluster.node_logs import known_causes
 from harness.cluster.provider import ClusterHandle, ClusterSpec
 from harness.cluster.readiness import is_healthy, server_version, wait_until_usable
 from harness.cluster.record import LABEL_HOST, LABEL_RECORD, ClusterRecord, RecordStore, host_identity, kept_name
+from harness.cluster.state import state_errors
 from harness.cluster.sweep import is_outdated, remove_recorded, sweep
 from harness.commands import kind as kind_argv
 from harness.engine.engine import Engine
@@ -348,7 +349,8 @@ class KindProvider:
         if stopped := self._why_stopped(plan.name):
             raise stopped
         config = self._store.directory_of(plan.name) / "kind.yaml"
-        config.write_text(plan.document, encoding="utf-8")
+        with state_errors(f"write the configuration of cluster '{plan.name}'", config.parent):
+            config.write_text(plan.document, encoding="utf-8")
         argv = kind_argv.create_cluster(plan.name, kubeconfig=kubeconfig_path, config=config)
         command = self._command(argv, timeout_s=max(1.0, deadline.remaining_s()), network=plan.name)
         self._runner.run(command, on_line=_log.debug).check()
@@ -422,7 +424,7 @@ class KindProvider:
         if target is None or self._exported not in (None, name):
             return own
         self._exported = name
-        kubeconfig.write_private(target, kubeconfig.read(own))
+        kubeconfig.write_private(target, kubeconfig.read(own), otherwise="name another file with --kubeconfig")
         return target.absolute()
 
     # -- shared
@@ -492,18 +494,19 @@ class KindProvider:
         """Hold the cluster's lock; another run that is making or removing it is waited for, until `stopped`."""
         lock = self._store.lock(name)
         limit_s = self._settings.create_timeout_s + self._settings.delete_timeout_s
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
+        with state_errors(f"lock cluster '{name}'", Path(lock.lock_file).parent):
             try:
-                with self._progress.step(f"wait for another run that is making or removing cluster '{name}'"):
-                    _acquire(lock, Deadline(limit_s), lambda: stopped(name))
-            except Timeout as error:
-                raise ClusterError(
-                    f"lock cluster '{name}' within {limit_s:g} s",
-                    seen=f"another run holds '{lock.lock_file}'",
-                    hint="wait for that run to end, or choose another --cluster-name",
-                ) from error
+                lock.acquire(timeout=0)
+            except Timeout:
+                try:
+                    with self._progress.step(f"wait for another run that is making or removing cluster '{name}'"):
+                        _acquire(lock, Deadline(limit_s), lambda: stopped(name))
+                except Timeout as error:
+                    raise ClusterError(
+                        f"lock cluster '{name}' within {limit_s:g} s",
+                        seen=f"another run holds '{lock.lock_file}'",
+                        hint="wait for that run to end, or choose another --cluster-name",
+                    ) from error
         try:
             yield
         finally:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from harness.cluster.state import ANOTHER_CACHE, state_errors
 from harness.errors import ClusterError
 
 # Fields that hold paths, relative to the directory of the file they stand in (client-go's ResolveLocalPaths).
@@ -157,12 +158,22 @@ def _absolute_user(body: Mapping[str, Any], directory: Path) -> dict[str, Any]:
     return user
 
 
-def write_private(path: Path, document: Mapping[str, Any]) -> None:
-    """Write `document` to `path`, readable by its owner only from the first byte on."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+def write_private(path: Path, document: Mapping[str, Any], *, otherwise: str = ANOTHER_CACHE) -> None:
+    """Write `document` to `path`, readable by its owner only from the first byte on.
+
+    Args:
+        path: the file.
+        document: its content.
+        otherwise: what else can be given when it cannot be written, for the error.
+
+    Raises:
+        ClusterError: it cannot be written.
+    """
     draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        yaml.safe_dump(dict(document), file, sort_keys=False)
-    draft.replace(path)
+    with state_errors(f"write the kubeconfig '{path}'", path.parent, otherwise=otherwise):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            yaml.safe_dump(dict(document), file, sort_keys=False)
+        draft.replace(path)

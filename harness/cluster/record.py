@@ -12,6 +12,7 @@ from typing import Literal
 
 from filelock import BaseFileLock, FileLock
 
+from harness.cluster.state import state_errors
 from harness.naming import LABEL_OWNER, LABEL_PREFIX, Run, owner_is_alive
 
 # Docker labels of a cluster's network and registry beside the run's own: which process table the owner's pid belongs
@@ -132,10 +133,15 @@ class RecordStore:
         return self.directory_of(name) / "record.json"
 
     def lock(self, name: str) -> BaseFileLock:
-        """The lock to hold while cluster `name` is made, joined, left or removed."""
+        """The lock to hold while cluster `name` is made, joined, left or removed.
+
+        Raises:
+            ClusterError: there is no place for it.
+        """
         if name not in self._locks:
             path = self._lock_path(name)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with state_errors(f"lock cluster '{name}'", path.parent):
+                path.parent.mkdir(parents=True, exist_ok=True)
             self._locks[name] = FileLock(path)
         return self._locks[name]
 
@@ -151,12 +157,17 @@ class RecordStore:
             return None
 
     def save(self, record: ClusterRecord) -> None:
-        """Write `record` in one step: a reader sees the old or the new, never half."""
+        """Write `record` in one step: a reader sees the old or the new, never half.
+
+        Raises:
+            ClusterError: it cannot be written.
+        """
         path = self.path_of(record.name)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = path.with_suffix(f".{os.getpid()}.tmp")
-        draft.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
-        draft.replace(path)
+        with state_errors(f"write down who uses cluster '{record.name}'", path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            draft.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
+            draft.replace(path)
 
     def remove(self, name: str) -> None:
         """Remove the directory of cluster `name` with all that is in it.

@@ -19,6 +19,7 @@ from harness.cluster.record import (
     kept_name,
     owner_has_ended,
 )
+from harness.errors import ClusterError
 from harness.naming import LABEL_OWNER
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _remove_if(
             if not is_abandoned(labels, store.load(name), here=here):
                 return False
             remove_recorded(client, store, name)
-    except (Timeout, OSError):
+    except (Timeout, OSError, ClusterError):
         return False  # a living run is at work on it, or its state directory belongs to somebody else
     _log.info("removed cluster '%s', left behind by a run that has ended", name)
     return True
@@ -115,5 +116,5 @@ def _forget_if_gone(client: docker.DockerClient, store: RecordStore, name: str, 
     try:
         with store.lock(name).acquire(timeout=0):
             store.remove(name)
-    except Timeout:
-        return
+    except (Timeout, OSError, ClusterError):
+        return  # likewise

@@ -110,6 +110,15 @@ def test_a_missing_file(tmp_path: Path) -> None:
         kubeconfig.read(tmp_path / "absent")
 
 
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    """It is named, with what else can be given."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(ClusterError, match="write the kubeconfig") as caught:
+        kubeconfig.write_private(tmp_path / "file" / "config", DOCUMENT, otherwise="name another file")
+    assert str(tmp_path / "file") in caught.value.seen
+    assert "name another file" in caught.value.hint
+
+
 def test_written_for_the_owner_only(tmp_path: Path) -> None:
     """It holds credentials: nobody else may read it, also where a readable one was before."""
     path = tmp_path / "new" / "config"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from harness.cluster.record import ClusterRecord, RecordStore, host_identity, owner_has_ended
 from harness.cluster.sweep import is_abandoned, is_outdated
+from harness.errors import ClusterError
 from harness.naming import LABEL_OWNER, Run
 
 HERE = "box/boot/1"
@@ -107,6 +109,27 @@ def test_a_damaged_record_counts_as_none(tmp_path: Path, text: str) -> None:
     store.path_of("demo").parent.mkdir()
     store.path_of("demo").write_text(text, encoding="utf-8")
     assert store.load("demo") is None
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A file is in the way of the directory: the error says where and what else can be given."""
+    (tmp_path / "clusters").write_text("", encoding="utf-8")
+    store = RecordStore(tmp_path / "clusters")
+    with pytest.raises(ClusterError, match="write down who uses cluster 'demo'") as saving:
+        store.save(record())
+    with pytest.raises(ClusterError, match="lock cluster 'demo'") as locking:
+        store.lock("demo")
+    for error in (saving.value, locking.value):
+        assert str(tmp_path / "clusters") in error.seen
+        assert "XDG_CACHE_HOME" in error.hint
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    """What helps is room, not permissions."""
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / f"record.{os.getpid()}.tmp").symlink_to("/dev/full")
+    with pytest.raises(ClusterError, match=r"No space left on device(?s:.*)free some space below"):
+        RecordStore(tmp_path).save(record())
 
 
 def test_removing_leaves_nothing(tmp_path: Path) -> None:
