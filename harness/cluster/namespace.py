@@ -15,15 +15,19 @@ from urllib3.exceptions import HTTPError
 
 from harness.cleanup import CleanupStack
 from harness.cluster.provider import ClusterHandle
+from harness.cluster.state import state_errors
 from harness.cluster.watching import Objects, watch_until
-from harness.errors import ClusterError
+from harness.errors import ClusterError, WaitTimeoutError
 from harness.naming import LABEL_OWNER, LABEL_OWNER_HOST, LABEL_RUN, Run, dns_label, owner_host, owner_is_alive
-from harness.wait import Deadline
+from harness.wait import Deadline, wait_until
 
 _CONFLICT, _NOT_FOUND = 409, 404
 
 # A test's pods have nothing to save: they get one second instead of Kubernetes' thirty to end by themselves.
 _POD_GRACE_S = 1
+
+# Waiting for another run to end, which cannot be watched, look this often.
+_LOOK_AGAIN_S = 0.5
 
 # Conditions of a namespace that is being deleted: what is left in it, and which finalizers hold that.
 _BLOCKERS = ("NamespaceContentRemaining", "NamespaceFinalizersRemaining", "NamespaceDeletionContentFailure")
@@ -88,12 +92,16 @@ class NamespaceFactory:
         bears no label of Seatrial's: that the name was taken is written down beside the cluster, until it is given
         back. In a cluster that is this run's alone, whatever bears the name is the run's.
 
+        Runs of one cache take turns by a lock. One that has another cache, or is on another host, is known by the
+        labels of its namespace, which stays until that run has removed it, or is known to have ended.
+
         Raises:
             ClusterError: somebody else's namespace bears the name, or another run does not give it back in time.
         """
         with self._turn(name) as claim, CleanupStack() as cleanup:
             self._remove_leftover(name, claimed=claim.exists())
-            claim.touch()
+            with state_errors(f"write down that namespace '{name}' is taken", claim.parent):
+                claim.touch()
             self._register(name)
             cleanup.push(f"namespace '{name}' of cluster '{self._handle.name}'", partial(self._give_back, name, claim))
             yield name
@@ -145,7 +153,10 @@ class NamespaceFactory:
                 )
 
     def _give_back(self, name: str, claim: Path) -> None:
-        self.delete(name, wait=False)
+        if self._holder(self._read(name)):
+            self._registered.discard(name)  # who has no lock of ours was quicker to make it
+        else:
+            self.delete(name, wait=False)
         claim.unlink(missing_ok=True)
 
     def _register(self, name: str) -> None:
@@ -198,13 +209,9 @@ class NamespaceFactory:
             name: the namespace.
             claimed: whether a run took the name and did not give it back.
         """
-        with closing(self._handle.api_client()) as api:
-            try:
-                found: Any = client.CoreV1Api(api).read_namespace(name)
-            except ApiException as error:
-                if error.status == _NOT_FOUND:
-                    return
-                raise
+        found = self._until_free(name)
+        if found is None:
+            return
         labels: Mapping[str, str] = found.metadata.labels or {}
         # A claim is worth something beside a cluster of ours only: another cluster may have the same context's name.
         ours = self._disposable or (claimed and self._handle.provider == "kind")
@@ -218,19 +225,73 @@ class NamespaceFactory:
             )
         self.delete(name)
 
+    def _until_free(self, name: str) -> Any:
+        """Return the namespace of that name once no other run can be at work in it, ``None`` when there is none."""
+        try:
+            return wait_until(
+                f"get the turn for namespace '{name}'",
+                partial(self._read, name),
+                done=lambda found: not self._holder(found),
+                describe=self._holder,
+                timeout_s=self._turn_limit_s,
+                poll_interval_s=_LOOK_AGAIN_S,
+            )
+        except WaitTimeoutError as error:
+            raise ClusterError(
+                f"get the turn for namespace '{name}' of cluster '{self._handle.name}' within {error.timeout_s:g} s",
+                seen=self._holder(error.last),
+                hint=f"wait for that run to end, or use another cluster; if it was killed, `kubectl delete namespace "
+                f"{name}` removes what it left",
+            ) from error
+
+    def _read(self, name: str) -> Any:
+        """Return the namespace, ``None`` when there is none of that name."""
+        attempted = f"look for namespace '{name}' in cluster '{self._handle.name}'"
+        with closing(self._handle.api_client()) as api:
+            try:
+                return client.CoreV1Api(api).read_namespace(name)
+            except ApiException as error:
+                if error.status == _NOT_FOUND:
+                    return None
+                raise _refused(attempted, error) from error
+            except HTTPError as error:
+                raise _refused(attempted, error) from error
+
+    def _holder(self, found: Any) -> str:
+        """Say which other run has a namespace and may still live, or return the empty string.
+
+        What is being removed already nobody has any more, and nobody but this run has anything in a cluster of its own.
+        """
+        if found is None or found.metadata.deletion_timestamp or self._disposable:
+            return ""
+        labels: Mapping[str, str] = found.metadata.labels or {}
+        if LABEL_RUN not in labels or LABEL_OWNER not in labels:
+            return ""
+        run, owner = f"run '{labels[LABEL_RUN]}'", labels[LABEL_OWNER]
+        if labels.get(LABEL_OWNER_HOST) != owner_host():
+            return f"{run} of another host or container has it; whether that still lives cannot be seen from here"
+        if owner == self._run.labels()[LABEL_OWNER] or not owner_is_alive(owner):
+            return ""
+        return f"{run}, process {owner.partition('.')[0]} of this host, has it"
+
+    @property
+    def _turn_limit_s(self) -> float:
+        # The run before may take as long as a whole test, and then has to remove the namespace.
+        return 10 * self._timeout_s
+
     @contextmanager
     def _turn(self, name: str) -> Iterator[Path]:
         """Yield the file that says that the name is taken and was not given back."""
-        self._lock_dir.mkdir(parents=True, exist_ok=True)
         path = self._lock_dir / f"{dns_label(self._handle.name, name)}.lock"
         lock = FileLock(path)
-        # The run before may take as long as a whole test, and then has to remove the namespace.
-        limit_s = 10 * self._timeout_s
+        attempted = f"get the turn for namespace '{name}' of cluster '{self._handle.name}'"
         try:
-            lock.acquire(timeout=limit_s)
+            with state_errors(attempted, self._lock_dir):
+                self._lock_dir.mkdir(parents=True, exist_ok=True)
+                lock.acquire(timeout=self._turn_limit_s)
         except Timeout as error:
             raise ClusterError(
-                f"get the turn for namespace '{name}' of cluster '{self._handle.name}' within {limit_s:g} s",
+                f"{attempted} within {self._turn_limit_s:g} s",
                 seen=f"another run holds '{lock.lock_file}'",
                 hint="wait for that run to end, or use another cluster",
             ) from error
@@ -242,10 +303,10 @@ class NamespaceFactory:
 
 def _refused(attempted: str, error: ApiException | HTTPError) -> ClusterError:
     if isinstance(error, ApiException):
-        seen, hint = (
-            f"{error.status} {error.reason}: {error.body}",
-            "may this context's user create and delete namespaces?",
-        )
+        seen = f"{error.status} {error.reason}: {error.body}"
+        hint = "may this context's user create and delete namespaces?"
+        if error.status == _CONFLICT:
+            hint = "somebody else made it at the same time: try again"
     else:
         seen, hint = f"the API server does not answer: {error}", "is the cluster still there?"
     return ClusterError(attempted, seen=seen, hint=hint)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,32 +18,54 @@ from harness.cleanup import CleanupStack
 from harness.cluster.namespace import NamespaceFactory
 from harness.cluster.provider import ClusterHandle
 from harness.errors import ClusterError
-from harness.naming import Run
+from harness.naming import LABEL_OWNER_HOST, Run, process_start_ticks
+from harness.wait import wait_until
 
 NAME = "test-ml-app"
 
 
 @dataclass
 class Api:
-    """An API server that knows namespaces only, and removes them at once."""
+    """An API server that knows namespaces only, and makes and removes them at once.
+
+    Args:
+        kubeconfig: leads to it.
+        namespaces: what there is, by name.
+        looked_for: the names that were asked for one by one.
+        between: called once a name was found to be free.
+    """
 
     kubeconfig: Path
     namespaces: dict[str, Any] = field(default_factory=dict)
+    looked_for: list[str] = field(default_factory=list)
+    between: Callable[[], object] = lambda: None
 
-    def answer(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
+    def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Return status and body."""
-        name = path.removeprefix("/api/v1/namespaces").strip("/")
+        name, _, inside = path.removeprefix("/api/v1/namespaces").strip("/").partition("/")
+        if inside:
+            return 200, _list("ServiceAccountList", [{"metadata": {"name": "default"}}])
+        if method == "POST":
+            return self._make(body)
         if not name:
-            return 200, {
-                "kind": "NamespaceList",
-                "metadata": {"resourceVersion": "1"},
-                "items": [*self.namespaces.values()],
-            }
-        if "/" in name:
-            return 200, {"kind": "Status"}
+            return 200, _list("NamespaceList", [*self.namespaces.values()])
+        if method == "GET":
+            self.looked_for.append(name)
         if name not in self.namespaces:
+            self.between()
             return 404, {"kind": "Status", "reason": "NotFound"}
         return 200, self.namespaces.pop(name) if method == "DELETE" else self.namespaces[name]
+
+    def _make(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        name = body["metadata"]["name"]
+        if name in self.namespaces:
+            return 409, {"kind": "Status", "reason": "AlreadyExists"}
+        self.namespaces[name] = body
+        return 201, body
+
+
+def _list(kind: str, items: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"kind": kind, "metadata": {"resourceVersion": "1"}, "items": items}
 
 
 @pytest.fixture
@@ -52,7 +75,8 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, answer = api.answer(self.command, urlsplit(self.path).path)
+            sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, answer = api.answer(self.command, urlsplit(self.path).path, json.loads(sent or b"{}"))
             body = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -60,7 +84,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_DELETE = do_GET  # noqa: N815 - the base class calls it so
+        do_DELETE = do_POST = do_GET  # noqa: N815 - the base class calls them so
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
             """Keep the test output clean."""
@@ -86,15 +110,28 @@ def namespace(**metadata: Any) -> dict[str, Any]:
     return {"kind": "Namespace", "metadata": {"name": NAME, **metadata}}
 
 
-def factory(api: Api, lock_dir: Path, *, provider: str = "kind", disposable: bool = False) -> NamespaceFactory:
+def factory(
+    api: Api,
+    lock_dir: Path,
+    *,
+    provider: str = "kind",
+    disposable: bool = False,
+    timeout_s: float = 5,
+    cleanup: CleanupStack | None = None,
+) -> NamespaceFactory:
     """What is tested, at the API server."""
     handle = ClusterHandle("demo", provider, api.kubeconfig, "demo", Path("kubectl"))
+    stack = CleanupStack() if cleanup is None else cleanup
     return NamespaceFactory(
-        handle, run=Run.begin(), cleanup=CleanupStack(), lock_dir=lock_dir, disposable=disposable, timeout_s=5
+        handle, run=Run.begin(), cleanup=stack, lock_dir=lock_dir, disposable=disposable, timeout_s=timeout_s
     )
 
 
-LABELS = Run("1f2e3d4c", 42, 1000, 1_700_000_000).labels()
+# The largest process id Linux gives out is 4,194,304: this run has ended.
+LABELS = Run("1f2e3d4c", 4_194_399, 1000, 1_700_000_000).labels()
+# The process that started this one is another, and lives.
+LIVING = Run("aaaaaaaa", os.getppid(), process_start_ticks(os.getppid()) or 0, 1_700_000_000).labels()
+ELSEWHERE = {**LABELS, LABEL_OWNER_HOST: "0123456789ab"}
 
 
 @pytest.mark.parametrize(
@@ -151,3 +188,84 @@ def test_what_comes_after_the_turn_is_somebody_elses(api: Api, tmp_path: Path) -
     api.namespaces[NAME] = namespace()
     with pytest.raises(ClusterError, match="did not make it"), factory(api, tmp_path).turn(NAME):
         pass
+
+
+# -- whose owner may live
+
+
+@pytest.mark.parametrize("provider", ["kind", "existing"])
+@pytest.mark.parametrize(
+    ("labels", "who"),
+    [
+        pytest.param(LIVING, f"run 'aaaaaaaa', process {os.getppid()} of this host", id="a process that lives"),
+        pytest.param(ELSEWHERE, "run '1f2e3d4c' of another host", id="a process that cannot be seen"),
+    ],
+)
+def test_what_a_living_run_made_stays(
+    api: Api, tmp_path: Path, provider: str, labels: dict[str, str], who: str
+) -> None:
+    """A run with another cache has another lock: the turn is not had, and the error says who has it."""
+    api.namespaces[NAME] = namespace(labels=labels)
+    taker = factory(api, tmp_path, provider=provider, timeout_s=0.01)
+    with pytest.raises(ClusterError, match=who) as caught, taker.turn(NAME):
+        pass
+    assert f"kubectl delete namespace {NAME}" in caught.value.hint
+    assert NAME in api.namespaces
+
+
+def test_it_is_had_once_the_living_run_gives_it_back(api: Api, tmp_path: Path) -> None:
+    """Its owner removes it: the one who waits goes on."""
+    api.namespaces[NAME] = namespace(labels=LIVING)
+    had = threading.Event()
+
+    def take() -> None:
+        with factory(api, tmp_path).fixed(NAME):
+            had.set()
+
+    taking = threading.Thread(target=take)
+    taking.start()
+    wait_until("see it waited for", lambda: len(api.looked_for) > 1, timeout_s=10, poll_interval_s=0.01)
+    assert not had.is_set()
+    del api.namespaces[NAME]
+    taking.join(timeout=10)
+    assert had.is_set()
+    assert api.namespaces == {}
+
+
+def test_what_this_very_run_left_is_its_own(api: Api, tmp_path: Path) -> None:
+    """A test whose end was disturbed: the next one of the same run takes the name anew."""
+    api.namespaces[NAME] = namespace(labels=Run.begin().labels())
+    with factory(api, tmp_path, provider="existing").turn(NAME):
+        assert api.namespaces == {}
+
+
+@pytest.mark.parametrize("labels", [LIVING, ELSEWHERE], ids=["on this host", "on another"])
+def test_who_comes_second_removes_nothing(api: Api, tmp_path: Path, labels: dict[str, str]) -> None:
+    """Another run makes the namespace after it was seen to be free: neither the turn's end nor the run's takes it."""
+    api.between = lambda: api.namespaces.setdefault(NAME, namespace(labels=labels))
+    with CleanupStack() as cleanup:
+        late = factory(api, tmp_path, provider="existing", cleanup=cleanup)
+        with pytest.raises(ClusterError, match="409"), late.fixed(NAME):
+            pass
+    assert api.namespaces[NAME]["metadata"]["labels"] == labels
+
+
+def test_a_second_taker_of_the_same_cache_waits(api: Api, tmp_path: Path) -> None:
+    """While one has the turn the lock keeps the other out; afterwards it has it."""
+    with (
+        factory(api, tmp_path).fixed(NAME),
+        pytest.raises(ClusterError, match="another run holds"),
+        factory(api, tmp_path, timeout_s=0.01).fixed(NAME),
+    ):
+        pass
+    with factory(api, tmp_path, timeout_s=0.01).fixed(NAME):
+        assert NAME in api.namespaces
+
+
+def test_turns_without_a_place_for_locks(api: Api, tmp_path: Path) -> None:
+    """A file is in the way: the error names it and what else can be given."""
+    (tmp_path / "cache").write_text("", encoding="utf-8")
+    with pytest.raises(ClusterError, match="get the turn") as caught, factory(api, tmp_path / "cache").turn(NAME):
+        pass
+    assert str(tmp_path / "cache") in caught.value.seen
+    assert "XDG_CACHE_HOME" in caught.value.hint
