@@ -213,9 +213,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Have evidence collected for a test that failed, before its fixtures are torn down."""
     report = yield
     if report.failed and (evidence := item.config.stash.get(EVIDENCE, None)) is not None:
-        sections = evidence.of_failure(item.nodeid, report.when, str(call.excinfo.value) if call.excinfo else "")
-        report.sections.extend(sections)
+        error = call.excinfo.value if call.excinfo else None
+        report.sections.extend(evidence.of_failure(item.nodeid, report.when, _words(error), error))
     return report
+
+
+def _words(error: BaseException | None) -> str:
+    return "" if error is None else str(error)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -295,7 +295,8 @@ class KindProvider:
         except BaseException as error:
             # In a background thread Ctrl-C arrives as whatever it ended there.
             interrupted = self._interrupted or not isinstance(error, Exception)
-            logs = self._roll_back(client, plan, interrupted=interrupted)
+            said = error.outcome.stdout + error.outcome.stderr if isinstance(error, CommandError) else ""
+            logs = self._roll_back(client, plan, interrupted=interrupted, said=said)
             if isinstance(error, (SeatrialError, DockerException, ApiException, HTTPError)):
                 raise _creation_error(error, plan.name, logs) from error
             raise
@@ -356,8 +357,11 @@ class KindProvider:
         self._runner.run(command, on_line=_log.debug).check()
         kubeconfig_path.chmod(0o600)
 
-    def _roll_back(self, client: docker.DockerClient, plan: _Plan, *, interrupted: bool) -> Path | None:
-        """Remove what there is but the node logs; return where those are. Nobody reads them after Ctrl-C."""
+    def _roll_back(self, client: docker.DockerClient, plan: _Plan, *, interrupted: bool, said: str) -> Path | None:
+        """Remove what there is but the node logs; return where those are, with what kind said beside them.
+
+        Nobody reads them after Ctrl-C.
+        """
         logs: Path | None = None
         name = plan.name
         directory = self._store.directory / ".logs" / f"{name}-{self._run.own_id}"
@@ -365,6 +369,8 @@ class KindProvider:
             names, (image, *_) = kind_config.node_names(plan.document, name), kind_config.node_images(plan.document)
             let_creation_end(client, name, names, image=image)
             logs = None if interrupted else self._keep_logs(client, name, directory)
+            if logs is not None and said:
+                (logs / "kind.log").write_text(said, encoding="utf-8", errors="replace")
         except (SeatrialError, DockerException, OSError) as error:
             _log.warning("the node logs of cluster '%s' could not be kept: %s", name, error)
         finally:

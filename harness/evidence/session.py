@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.cluster.provider import ClusterHandle
 from harness.deploy.deployer import Log, Witness
 from harness.deploy.release import Release
-from harness.errors import SeatrialError
+from harness.errors import BuildError, ClusterError, EngineError, ImageBuildError, SeatrialError
 from harness.evidence.collect import cluster_collectors, collect
 from harness.evidence.directory import RunDirectory
 from harness.evidence.job_summary import job_summary
@@ -163,9 +163,10 @@ class EvidenceSession:
         self._collect_logs = collect_logs
         self._log_tail_lines = log_tail_lines
         self._node_logs_kept: set[str] = set()
+        self._logs_kept: set[Path] = set()
         self.scene = Scene()
 
-    def of_failure(self, test: str, when: str, message: str) -> list[Section]:
+    def of_failure(self, test: str, when: str, message: str, error: BaseException | None = None) -> list[Section]:
         """Collect evidence for a test that failed and return what pytest's report should show of it.
 
         What cannot be collected, or written, is a note: the test's own failure stays the one reported.
@@ -174,10 +175,13 @@ class EvidenceSession:
             test: the test's node id.
             when: ``setup``, ``call`` or ``teardown``.
             message: the failure in the test's words.
+            error: what it failed with; logs that it names are kept, as the cache they are in may be gone tomorrow.
         """
         directory = self._directory.of_failure(test, when)
         sections: list[Section] = []
         files: list[Path] = [*self.scene.files]
+        for log in named_logs(error):
+            files += self._log_of_error(log, directory / "logs")
         for handle in self.scene.clusters():
             if trouble := self._trouble_of(handle):
                 # A cluster that is gone cannot be asked anything, and waiting for its answers helps nobody: what is
@@ -276,6 +280,23 @@ class EvidenceSession:
             return ()
         return files
 
+    def _log_of_error(self, log: Path, directory: Path) -> tuple[Path, ...]:
+        """Copy a log, or a directory of logs, secrets masked; the same error may fail many tests: once is enough."""
+        if log in self._logs_kept:
+            return ()
+        self._logs_kept.add(log)
+        copies = []
+        try:
+            for path in filter(Path.is_file, sorted(log.rglob("*")) if log.is_dir() else [log]):
+                copy = directory / path.relative_to(log.parent)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                text = path.read_text(encoding="utf-8", errors="replace")
+                copy.write_text(self._recorder.redact(text), encoding="utf-8")
+                copies.append(copy)
+        except OSError as error:
+            self._recorder.note(f"could not keep '{log}' with the evidence: {error}")
+        return tuple(copies)
+
     def write(self) -> None:
         """Write what is recorded so far; that it cannot be written is noted."""
         if missing := _missing(self._recorder.evidence(), self._directory.record):
@@ -284,6 +305,26 @@ class EvidenceSession:
     def finish(self) -> Account:
         """Write the final record and return it."""
         return finish(self._recorder, self._directory)
+
+
+# The errors that say where a log of theirs is, and the fact that holds it.
+_LOGS: tuple[tuple[type[SeatrialError], str], ...] = (
+    (ImageBuildError, "log"),
+    (BuildError, "log"),
+    (EngineError, "log"),
+    (ClusterError, "node_logs"),
+)
+
+
+def named_logs(error: BaseException | None) -> tuple[Path, ...]:
+    """Return the files and directories of logs that an error, or one that it came from, names."""
+    found: list[Path] = []
+    while error is not None:
+        for kind, fact in _LOGS:
+            if isinstance(error, kind) and (log := error.facts.get(fact)):
+                found.append(Path(str(log)))
+        error = error.__cause__
+    return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)

@@ -316,7 +316,9 @@ def test_a_port_in_use_fails_fast_and_leaves_nothing(
         name = provider.name_for(spec)
         with pytest.raises(ClusterError, match=r"address already in use(?s:.*)another host port") as caught:
             provider.create(name, spec)
-    assert any(Path(str(caught.value.facts["node_logs"])).iterdir())
+    logs = Path(str(caught.value.facts["node_logs"]))
+    assert "Creating cluster" in (logs / "kind.log").read_text(encoding="utf-8")
+    assert (logs / f"{name}-control-plane.log").is_file()
     assert left_behind(docker_client, name) == []
     assert not (tmp_path / name).exists()
 

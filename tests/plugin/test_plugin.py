@@ -206,6 +206,26 @@ def test_a_failed_test_shows_where_its_evidence_is(pytester: pytest.Pytester, fa
     assert "answer to: " in "".join(path.read_text() for path in files)
 
 
+def test_the_log_that_a_failure_names_is_kept(pytester: pytest.Pytester, fake_cluster: FakeCluster) -> None:
+    """The error's own facts say where it is."""
+    pytester.makeconftest(DEMO)
+    pytester.makepyfile(
+        """
+        from pathlib import Path
+        from harness.errors import ImageBuildError
+
+        def test_fails(demo):
+            log = Path("build.log").absolute()
+            log.write_text("Step 1/2 : FROM scratch")
+            raise ImageBuildError("build image 'app'", log=str(log))
+        """
+    )
+    pytester.runpytest(*fake_cluster.arguments).assert_outcomes(failed=1)
+    (failure,) = run_json(pytester.path)["failures"]
+    (copy,) = [name for name in failure["files"] if name.endswith("/logs/build.log")]
+    assert (pytester.path / "seatrial-evidence" / "latest" / copy).read_text() == "Step 1/2 : FROM scratch"
+
+
 def test_a_failed_test_without_room_for_its_evidence(pytester: pytest.Pytester, fake_cluster: FakeCluster) -> None:
     """The test's own failure is what is reported; what could not be kept is told in the summary."""
     pytester.makeconftest(DEMO)

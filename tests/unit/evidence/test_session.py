@@ -9,6 +9,7 @@ import pytest
 
 from harness.cluster.provider import ClusterHandle
 from harness.deploy.release import Release
+from harness.errors import ClusterError, ImageBuildError, RolloutError, SeatrialError
 from harness.evidence.directory import RunDirectory
 from harness.evidence.recorder import Recorder
 from harness.evidence.session import EvidenceSession
@@ -98,6 +99,67 @@ def test_what_a_program_writes_is_kept_as_it_comes(recorder: Recorder, tmp_path:
         assert Path(log.path).read_text(encoding="utf-8") == f"one {MASK}\n"
     with kept.log("bodywork-workflow") as second:
         assert second.path != log.path
+
+
+# -- logs that an error names
+
+
+def test_the_log_that_an_error_names_is_kept(recorder: Recorder, tmp_path: Path) -> None:
+    """A copy lies with the failure, secrets masked: the cache it is in may be pruned. Once: it may fail many tests."""
+    log = tmp_path / "cache" / "build-app.log"
+    log.parent.mkdir()
+    log.write_text("RUN pip install --token t0p-secret", encoding="utf-8")
+    error = ImageBuildError("build image 'app'", log=str(log))
+    kept = session(recorder, tmp_path, trouble="")
+    for test in ("test_x", "test_y"):
+        kept.of_failure(test, "setup", str(error), error)
+    first, second = recorder.evidence().failures
+    assert first.files == ("failures/test-x-setup/logs/build-app.log",)
+    assert second.files == ()
+    assert (tmp_path / "latest" / first.files[0]).read_text(encoding="utf-8") == f"RUN pip install --token {MASK}"
+
+
+def test_a_directory_of_logs_is_kept_whole(recorder: Recorder, tmp_path: Path) -> None:
+    """Those of the nodes of a cluster that could not be made, also where it is the cause of another error."""
+    logs = tmp_path / "cache" / "demo-1f2e3d4c"
+    (logs / "demo-control-plane").mkdir(parents=True)
+    for name in ("kind.log", "demo-control-plane/kubelet.log"):
+        (logs / name).write_text(name, encoding="utf-8")
+    error = SeatrialError("begin")
+    error.__cause__ = ClusterError("create cluster 'demo'", node_logs=logs)
+    session(recorder, tmp_path, trouble="").of_failure("test_x", "setup", str(error), error)
+    (failure,) = recorder.evidence().failures
+    below = "failures/test-x-setup/logs/demo-1f2e3d4c"
+    assert failure.files == (f"{below}/demo-control-plane/kubelet.log", f"{below}/kind.log")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(RolloutError("roll out", reason="CrashLoopBackOff", log="the container's own words"), id="a text"),
+        pytest.param(ImageBuildError("build image 'app'", log="/nonexistent/build.log"), id="a file that is gone"),
+        pytest.param(ImageBuildError("build image 'app'"), id="no log"),
+        pytest.param(None, id="no error"),
+    ],
+)
+def test_where_there_is_no_log_there_is_no_copy(
+    recorder: Recorder, tmp_path: Path, error: BaseException | None
+) -> None:
+    """The failure is recorded all the same."""
+    session(recorder, tmp_path, trouble="").of_failure("test_x", "call", "", error)
+    (failure,) = recorder.evidence().failures
+    assert failure.files == ()
+
+
+def test_a_log_without_room_for_its_copy(recorder: Recorder, tmp_path: Path) -> None:
+    """The note says which."""
+    log = tmp_path / "build-app.log"
+    log.write_text("all of it", encoding="utf-8")
+    without_room = session(recorder, tmp_path, trouble="")
+    in_the_way(tmp_path, "failures")
+    error = ImageBuildError("build image 'app'", log=str(log))
+    without_room.of_failure("test_x", "setup", str(error), error)
+    assert f"could not keep '{log}' with the evidence: [Errno" in notes(recorder)
 
 
 # -- no room for evidence: a report never breaks a run
