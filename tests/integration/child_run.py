@@ -26,6 +26,7 @@ from harness.naming import LABEL_RUN
 from harness.process.command import Command
 from harness.process.runner import BackgroundProcess, SubprocessRunner
 from harness.wait import wait_until
+from tests.integration.volumes import NotedVolumes
 
 MARK = "CHILD_RUN_MARK"
 # A run that was told to end has to stop programs, finish what the engine has begun, and remove it.
@@ -45,12 +46,14 @@ class ChildProject:
         engine: the engine that its runs use.
         artifacts: directory of programs and of what is known about images.
         options: options of every run.
+        volumes: what is noted of the engine's volumes meanwhile.
     """
 
     directory: Path
     engine: Engine
     artifacts: Path
     options: tuple[str, ...] = ()
+    volumes: NotedVolumes = field(default_factory=NotedVolumes)
     mark: str = field(default_factory=lambda: uuid4().hex)
 
     def __post_init__(self) -> None:
@@ -156,6 +159,7 @@ class ChildProject:
             for volume in client.api.volumes()["Volumes"] or ():
                 if (volume["Labels"] or {}).get(LABEL_RUN) == run_id:
                     yield f"volume {volume['Name']}"
+            yield from self.volumes.left(client, lambda name: run_id in name)
             for image in client.api.images(all=True):
                 if any(self.mark in layer["CreatedBy"] for layer in client.api.history(image["Id"])):
                     yield f"image {image['Id']}"

@@ -9,6 +9,7 @@ import pytest
 
 from harness.assembly import Assembly
 from tests.integration.child_run import ChildProject
+from tests.integration.volumes import noted_volumes
 
 
 @pytest.fixture
@@ -18,7 +19,9 @@ def child(seatrial: Assembly, tmp_path: Path) -> Iterator[ChildProject]:
         seatrial.supply.program(program)
     for image in ("node-1.34", "registry", "python-3.11"):
         seatrial.supply.image(image)
-    project = ChildProject(tmp_path, seatrial.engine, seatrial.settings.supply.cache_dir / "artifacts")
-    yield project
+    with noted_volumes(seatrial.engine) as volumes:
+        artifacts = seatrial.settings.supply.cache_dir / "artifacts"
+        project = ChildProject(tmp_path, seatrial.engine, artifacts, volumes=volumes)
+        yield project
     if (last := sorted(tmp_path.glob("*.log"), key=lambda path: path.stat().st_mtime_ns)) and project.project.exists():
         print(last[-1].read_text(encoding="utf-8", errors="replace"))  # noqa: T201 - shown when the test fails

@@ -56,6 +56,8 @@ def test_while_a_cluster_is_made(child: ChildProject, number: signal.Signals, mo
         run.until("see a node container", run.node_is_there)
     if moment == "usable":
         run.until("see kind end", lambda: not run.has_process("create", "cluster"))
+    if moment != "first":
+        assert child.volumes.of(lambda name: run.run_id in name), "a node has volumes: where are they?"
     run.signal(number)
     assert run.wait() == EXIT_CODES[number]
     assert child.traces() == []
