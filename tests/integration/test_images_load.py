@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
 import docker
 import pytest
+import requests
+import yaml
 
+from harness.access.endpoint import Endpoint
 from harness.cluster.provider import ClusterHandle
+from harness.deploy.kubectl import KubectlDeployer
+from harness.deploy.manifests import ManifestDeployer
 from harness.engine.engine import Engine
 from harness.errors import ImageError
 from harness.images.build import BuildRequest, ImageBuilder
@@ -19,6 +24,26 @@ from harness.images.push import push
 from harness.images.reference import ImageName, ImageRef
 from harness.naming import LABEL_RECIPE, Run
 from harness.supply.resolver import Supply
+
+# Serves the file that is its content. One pod at a time, so that there is no doubt which one answers.
+ALWAYS = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: always}
+spec:
+  strategy: {type: Recreate}
+  selector: {matchLabels: {app: always}}
+  template:
+    metadata: {labels: {app: always}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+        - name: main
+          image: IMAGE
+          imagePullPolicy: Always
+          command: [python3, -m, http.server, --directory, /, "5000"]
+          readinessProbe: {httpGet: {path: /hello, port: 5000}, periodSeconds: 1}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +54,19 @@ def client(engine: Engine) -> Iterator[docker.DockerClient]:
 
 
 class App:
-    """A tiny image whose content changes when asked."""
+    """A tiny image whose content, one file, changes when asked."""
 
     def __init__(self, builder: ImageBuilder, directory: Path, name: str) -> None:
         self._builder = builder
         self._directory = directory
         self.name = name
+        self.content = ""
 
     def build(self, base: str = "scratch") -> ImageRef:
         """Change the content, the one layer above `base`, and build it."""
         (self._directory / "Dockerfile").write_text(f"FROM {base}\nCOPY hello /\n", encoding="utf-8")
-        (self._directory / "hello").write_text(uuid4().hex, encoding="utf-8")
+        self.content = uuid4().hex
+        (self._directory / "hello").write_text(self.content, encoding="utf-8")
         return self._builder.build(BuildRequest(self._directory, self.name))
 
 
@@ -150,6 +177,34 @@ def test_a_node_pulls_through_the_mirror(
     for each in names:
         ctr(client, cluster.nodes[0], "pull", "--hosts-dir", "/etc/containerd/certs.d", each)
         assert each in images_on(client, cluster.nodes[0])
+
+
+@pytest.mark.parametrize("app", ["docker.io"], indirect=True)
+def test_always_pulling_pods_run_what_was_pushed_last(
+    engine: Engine,
+    cluster: ClusterHandle,
+    app: App,
+    supply: Supply,
+    manifests: ManifestDeployer,
+    kubectl: KubectlDeployer,
+    namespace: str,
+    port_forward: Callable[..., Endpoint],
+) -> None:
+    """Under the same name, which the node has already, from the cluster's own registry and from nowhere else."""
+    assert cluster.registry is not None
+    base = supply.image("python-3.11").reference
+
+    def answer() -> str:
+        endpoint = port_forward("deployment/always", namespace=namespace, remote_port=5000)
+        return requests.get(f"{endpoint.url}/hello", timeout=5).text
+
+    push(engine, app.build(base), cluster.registry)
+    manifests.apply(yaml.safe_load(ALWAYS.replace("IMAGE", app.name)), namespace=namespace)
+    assert answer() == app.content
+    push(engine, app.build(base), cluster.registry)
+    kubectl.run("rollout", "restart", "deployment/always", f"--namespace={namespace}").check()
+    kubectl.rollout_status("always", namespace=namespace)
+    assert answer() == app.content
 
 
 def test_a_node_that_is_gone_is_named(engine: Engine, cluster: ClusterHandle, app: App) -> None:
