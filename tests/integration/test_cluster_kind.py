@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,12 +16,14 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 import requests
 from kubernetes import client as kube
 
 from harness.cleanup import CleanupStack
+from harness.cluster import kubeconfig
 from harness.cluster.containers import node_containers
 from harness.cluster.existing import ExistingProvider
 from harness.cluster.kind import KindProvider
@@ -30,10 +33,12 @@ from harness.commands import kubectl
 from harness.engine.engine import Engine
 from harness.errors import ClusterError, ClusterNotReadyError
 from harness.naming import LABEL_CLUSTER, Run
+from harness.process.command import Command
 from harness.process.runner import SubprocessRunner
 from harness.progress import SilentProgress
 from harness.settings.model import ClusterSettings
 from harness.wait import wait_until
+from tests.integration.volumes import NotedVolumes, noted_volumes
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -41,6 +46,10 @@ if TYPE_CHECKING:
     from harness.assembly import Assembly
 
 SPEC = ClusterSpec("1.34")
+# A kept cluster is named after its declaration: another run of these tests has to have another.
+_LABELS = {"tier": "scoring", "only": uuid4().hex[:8]}
+_WORKER = NodeSpec("worker", port_mappings=(PortMapping(30080),), labels=_LABELS)
+TWO_NODES = ClusterSpec("1.34", (NodeSpec(), _WORKER))
 # Preloaded in the node image, with busybox in it: nothing has to be fetched.
 WEB_IMAGE = "seatrial/local-path-provisioner:v0.0.30"
 WEB = f"""
@@ -61,6 +70,13 @@ kind: Service
 metadata: {{name: web}}
 spec: {{type: LoadBalancer, selector: {{app: web}}, ports: [{{port: 80, targetPort: 8080}}]}}
 """
+
+# Of kind's own ranges, 10.244.0.0/16 for pods, the first /24 of it the first node's, and 10.96.0.0/16 for Services.
+UNUSED = {
+    "a pod of this node": "10.244.0.250",
+    "a pod of no node": "10.244.77.7",
+    "a Service": "10.96.200.200",
+}
 
 
 def _must_be_there(reference: str) -> None:
@@ -117,6 +133,13 @@ def docker_client(workshop: Workshop) -> Iterator[DockerClient]:
 
 
 @pytest.fixture(scope="module")
+def volumes(workshop: Workshop) -> Iterator[NotedVolumes]:
+    """Which container of the engine has, or had, which volume."""
+    with noted_volumes(workshop.engine) as volumes:
+        yield volumes
+
+
+@pytest.fixture(scope="module")
 def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where this module's clusters are recorded."""
     return tmp_path_factory.mktemp("clusters")
@@ -151,12 +174,18 @@ def run_kubectl(handle: ClusterHandle) -> Callable[..., str]:
     return run
 
 
-def left_behind(client: DockerClient, name: str) -> list[str]:
-    """Name everything in the engine that belongs to a cluster."""
-    only = {"label": f"{LABEL_CLUSTER}={name}"}
-    mine = [item["Names"][0] for item in client.api.containers(all=True, filters=only)]
-    networks = [item["Name"] for item in client.api.networks(filters=only)]
-    return [*(node.name for node in node_containers(client, name)), *mine, *networks]
+@pytest.fixture
+def left_behind(docker_client: DockerClient, volumes: NotedVolumes) -> Callable[[str], list[str]]:
+    """Name everything in the engine that belongs to a cluster, the volumes that its containers had included."""
+
+    def named(name: str) -> list[str]:
+        only = {"label": f"{LABEL_CLUSTER}={name}"}
+        mine = [item["Names"][0] for item in docker_client.api.containers(all=True, filters=only)]
+        networks = [item["Name"] for item in docker_client.api.networks(filters=only)]
+        nodes = [node.name for node in node_containers(docker_client, name)]
+        return [*nodes, *mine, *networks, *volumes.left(docker_client, lambda one: one.startswith(f"{name}-"))]
+
+    return named
 
 
 def test_a_cluster_is_usable_when_it_is_returned(handle: ClusterHandle) -> None:
@@ -219,6 +248,23 @@ def test_a_service_gets_an_address_that_the_host_reaches(
         return ""
 
     assert wait_until(f"get an answer from {ip}", ask, timeout_s=15).strip() == "ahoy"
+
+
+@pytest.mark.parametrize("asker", ["a node", "a pod"])
+@pytest.mark.parametrize("address", UNUSED.values(), ids=UNUSED.keys())
+def test_no_packet_for_an_unknown_pod_or_service_leaves_the_node(
+    asker: str, address: str, handle: ClusterHandle, run_kubectl: Callable[..., str], docker_client: DockerClient
+) -> None:
+    """It is refused at once, by the node: outside, a stranger might answer, or nobody ever."""
+    if asker == "a node":
+        node = docker_client.containers.get(handle.nodes[0])
+        said = str(node.exec_run(["timeout", "5", "bash", "-c", f"</dev/tcp/{address}/80"]).output)
+    else:
+        run_kubectl(*kubectl.apply(), stdin=WEB)
+        run_kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=60s")
+        script = f"wget -T 5 -O - http://{address}/ 2>&1 || true"
+        said = run_kubectl("exec", "web", "--", "sh", "-c", script)
+    assert re.search("No route to host|Network (is )?unreachable|Connection refused", said), said
 
 
 def test_namespaces_are_fresh_and_go(handle: ClusterHandle, tmp_path: Path) -> None:
@@ -304,7 +350,7 @@ def test_a_foreign_name_is_refused(workshop: Workshop, docker_client: DockerClie
 
 
 def test_a_port_in_use_fails_fast_and_leaves_nothing(
-    workshop: Workshop, docker_client: DockerClient, tmp_path: Path
+    workshop: Workshop, left_behind: Callable[[str], list[str]], tmp_path: Path
 ) -> None:
     """The reason is the port, the node logs are kept, and all else is gone."""
     provider = workshop.provider(tmp_path)
@@ -319,30 +365,32 @@ def test_a_port_in_use_fails_fast_and_leaves_nothing(
     logs = Path(str(caught.value.facts["node_logs"]))
     assert "Creating cluster" in (logs / "kind.log").read_text(encoding="utf-8")
     assert (logs / f"{name}-control-plane.log").is_file()
-    assert left_behind(docker_client, name) == []
+    assert left_behind(name) == []
     assert not (tmp_path / name).exists()
 
 
-def test_ctrl_c_leaves_nothing(workshop: Workshop, docker_client: DockerClient, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_nothing(
+    workshop: Workshop, docker_client: DockerClient, left_behind: Callable[[str], list[str]], tmp_path: Path
+) -> None:
     """An interrupt while kind is at work removes what there is by then."""
     name, process = _start_creating(workshop, tmp_path, docker_client)
     process.send_signal(signal.SIGINT)
     process.wait(timeout=60)
-    assert left_behind(docker_client, name) == []
+    assert left_behind(name) == []
     assert not (tmp_path / name).exists()
 
 
 def test_the_next_run_sweeps_what_a_killed_one_left(
-    workshop: Workshop, docker_client: DockerClient, tmp_path: Path
+    workshop: Workshop, docker_client: DockerClient, left_behind: Callable[[str], list[str]], tmp_path: Path
 ) -> None:
     """SIGKILL leaves a cluster behind; a sweep with another cache, knowing only the labels, removes it as well."""
     name, process = _start_creating(workshop, tmp_path, docker_client)
     _wait_for_running_node(docker_client, name)
     process.kill()
     process.wait(timeout=10)
-    assert left_behind(docker_client, name)
+    assert any(one.startswith("volume ") for one in left_behind(name))
     assert name in workshop.provider(tmp_path / "another-cache").sweep()
-    assert left_behind(docker_client, name) == []
+    assert left_behind(name) == []
     assert not (tmp_path / name).exists()
 
 
@@ -357,24 +405,83 @@ def test_a_dead_node_is_named_and_the_cluster_replaced(
     assert provider.diagnose(made) == ""
 
 
-def test_nodes_are_what_was_declared(workshop: Workshop, tmp_path: Path, docker_client: DockerClient) -> None:
-    """A worker with a label and a published port; removed afterwards with everything."""
-    worker = NodeSpec("worker", port_mappings=(PortMapping(30080),), labels={"tier": "scoring"})
-    spec = ClusterSpec("1.34", (NodeSpec(), worker))
-    with CleanupStack() as stack:
-        provider = workshop.provider(tmp_path, cleanup=stack)
-        name = provider.name_for(spec)
-        made = provider.create(name, spec)
-        with closing(made.api_client()) as api:
-            listed: Any = kube.CoreV1Api(api).list_node()
-            nodes = {item.metadata.name: item.metadata.labels for item in listed.items}
-        assert nodes[f"{name}-worker"]["tier"] == "scoring"
-        assert docker_client.containers.get(f"{name}-worker").ports["30080/tcp"]
-    assert left_behind(docker_client, name) == []
+@dataclass
+class Kept:
+    """A cluster that a run kept, its kubeconfig written to a file of the user's.
+
+    Args:
+        handle: as that run had it.
+        state_dir: where it is recorded.
+        kubeconfig: the user's file.
+        workshop: makes providers.
+    """
+
+    handle: ClusterHandle
+    state_dir: Path
+    kubeconfig: Path
+    workshop: Workshop
+
+    def provider(self, run: Run, *, keep: bool = True) -> KindProvider:
+        """Return the provider of a run with the same settings."""
+        return self.workshop.provider(self.state_dir, run=run, keep=keep, kubeconfig=self.kubeconfig)
+
+
+@pytest.fixture(scope="module")
+def kept(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    """A cluster of two nodes, left by the run that made it."""
+    directory = tmp_path_factory.mktemp("kept")
+    state_dir, config, maker = directory / "clusters", directory / "config", Run.begin()
+    provider = workshop.provider(state_dir, run=maker, keep=True, kubeconfig=config)
+    made = provider.create(provider.name_for(TWO_NODES), TWO_NODES)
+    provider.release(made.name)
+    yield Kept(made, state_dir, config, workshop)
+    provider.delete(made)
+
+
+def test_nodes_are_what_was_declared(kept: Kept, docker_client: DockerClient) -> None:
+    """A worker with a label and a published port."""
+    name = kept.handle.name
+    with closing(kept.handle.api_client()) as api:
+        listed: Any = kube.CoreV1Api(api).list_node()
+        nodes = {item.metadata.name: item.metadata.labels for item in listed.items}
+    assert nodes[f"{name}-worker"]["tier"] == "scoring"
+    assert docker_client.containers.get(f"{name}-worker").ports["30080/tcp"]
+
+
+def test_the_users_kubeconfig_leads_to_the_cluster(kept: Kept, workshop: Workshop) -> None:
+    """The file holds its context alone, is nobody else's to read, and is what kubectl needs."""
+    assert kept.handle.kubeconfig == kept.kubeconfig
+    assert stat.S_IMODE(kept.kubeconfig.stat().st_mode) == 0o600
+    assert kubeconfig.context_names(kubeconfig.read(kept.kubeconfig)) == (f"kind-{kept.handle.name}",)
+    argv = (str(workshop.kubectl), "--kubeconfig", str(kept.kubeconfig), "get", "nodes", "--output=name")
+    assert SubprocessRunner().run(Command(argv)).check().stdout.split() == [f"node/{one}" for one in kept.handle.nodes]
+
+
+def test_the_next_run_finds_a_kept_cluster(kept: Kept, docker_client: DockerClient) -> None:
+    """The same declaration has the same name; the nodes are the same ones, and stay when that run leaves."""
+    before = [node.container_id for node in node_containers(docker_client, kept.handle.name)]
+    other = replace(Run.begin(), owner_pid=os.getppid(), owner_started=_ticks(os.getppid()))
+    provider = kept.provider(other)
+    assert provider.name_for(TWO_NODES) == kept.handle.name
+    found = provider.create(kept.handle.name, TWO_NODES)
+    assert found == replace(kept.handle, reused=True)
+    provider.release(found.name)
+    assert [node.container_id for node in node_containers(docker_client, kept.handle.name)] == before
+
+
+def test_a_run_that_does_not_keep_takes_a_kept_cluster_with_it(
+    kept: Kept, left_behind: Callable[[str], list[str]]
+) -> None:
+    """It is alone in it: everything goes, volumes included."""
+    provider = kept.provider(Run.begin(), keep=False)
+    assert provider.create(kept.handle.name, TWO_NODES).reused
+    assert any(one.startswith("volume ") for one in left_behind(kept.handle.name))
+    provider.release(kept.handle.name)
+    assert left_behind(kept.handle.name) == []
 
 
 def test_a_cluster_that_never_becomes_ready_says_why(
-    workshop: Workshop, tmp_path: Path, docker_client: DockerClient
+    workshop: Workshop, tmp_path: Path, left_behind: Callable[[str], list[str]]
 ) -> None:
     """Without a pod network no node gets Ready: the error carries the node's own words."""
     provider = workshop.provider(tmp_path, create_timeout_s=60.0)
@@ -382,7 +489,7 @@ def test_a_cluster_that_never_becomes_ready_says_why(
     name = provider.name_for(spec)
     with pytest.raises(ClusterNotReadyError, match=r"is not Ready(?s:.*)the node logs are in"):
         provider.create(name, spec)
-    assert left_behind(docker_client, name) == []
+    assert left_behind(name) == []
 
 
 _CREATE = """
