@@ -30,6 +30,7 @@ from harness.cluster.containers import (
     node_containers,
     remove_cluster,
 )
+from harness.cluster.fence import fence
 from harness.cluster.node_logs import known_causes
 from harness.cluster.provider import ClusterHandle, ClusterSpec
 from harness.cluster.readiness import is_healthy, server_version, wait_until_usable
@@ -39,7 +40,7 @@ from harness.cluster.sweep import is_outdated, remove_recorded, sweep
 from harness.commands import kind as kind_argv
 from harness.engine.engine import Engine
 from harness.errors import ClusterError, ClusterNotReadyError, CommandError, SeatrialError, WaitTimeoutError
-from harness.naming import LABEL_CLUSTER, LABEL_OWNER, Run
+from harness.naming import LABEL_ARTIFACT, LABEL_CLUSTER, LABEL_OWNER, Run
 from harness.process.command import Command
 from harness.process.runner import Runner
 from harness.progress import Progress
@@ -81,13 +82,23 @@ class StartRegistry(Protocol):
 
 @dataclass(frozen=True)
 class _Plan:
-    """A cluster about to be made or found: what makes it interchangeable."""
+    """A cluster about to be made or found: what makes it interchangeable.
+
+    Args:
+        name: the cluster's name.
+        nodes: how many it has.
+        document: kind's configuration.
+        recipe: digest of everything that makes clusters interchangeable.
+        declaration: digest of what was declared.
+        needs_fence: whether its nodes are of others' images, and have kind's pod network.
+    """
 
     name: str
     nodes: int
     document: str
     recipe: str
     declaration: str
+    needs_fence: bool
 
 
 class KindProvider:
@@ -323,6 +334,8 @@ class KindProvider:
             self._create_nodes(plan, Path(record.kubeconfig), deadline)
             registry = starting.result()
         nodes = [node.name for node in node_containers(client, plan.name) if node.role != "external-load-balancer"]
+        if plan.needs_fence:
+            self._fence(client, nodes)
         if registry is not None:
             registry.attach_to_nodes(nodes)
             record = replace(record, registry=registry.host_address)
@@ -337,6 +350,11 @@ class KindProvider:
                 hopeless=lambda: self._why_stopped(plan.name) or _dead_nodes(client, plan.name),
             )
             return replace(made, state="ready", nodes=ready, kubernetes=server_version(api))
+
+    def _fence(self, client: docker.DockerClient, nodes: Iterable[str]) -> None:
+        for node in nodes:
+            if why := fence(partial(_exec_in_node, client, node)):
+                self._progress.say(f"node '{node}' does not refuse packets for unknown pods and Services: {why}")
 
     def _why_stopped(self, name: str) -> ClusterError | None:
         return ClusterError(f"create cluster '{name}'", seen="the run was interrupted") if self._interrupted else None
@@ -439,11 +457,14 @@ class KindProvider:
         default = self._node_image(spec.kubernetes)
         patches = self._image(client, default).labels.get(kind_config.LABEL_PATCHES, "")
         document = kind_config.render(spec, default, kubeadm_patches=patches)
-        images = {image: self._image(client, image).id for image in kind_config.node_images(document)}
-        identity = {"config": document, "images": images, "kind": self._version()}
+        images = {image: self._image(client, image) for image in kind_config.node_images(document)}
+        ids = {reference: image.id for reference, image in images.items()}
+        identity = {"config": document, "images": ids, "kind": self._version()}
         recipe = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         declaration = hashlib.sha256(json.dumps(asdict(spec), sort_keys=True).encode()).hexdigest()
-        return _Plan(name, kind_config.count_nodes(document), document, recipe, declaration)
+        others = any(not image.labels.get(LABEL_ARTIFACT) for image in images.values())
+        needs_fence = others and kind_config.has_pod_network(document)
+        return _Plan(name, kind_config.count_nodes(document), document, recipe, declaration, needs_fence)
 
     def _image(self, client: docker.DockerClient, reference: str) -> Image:
         try:

@@ -75,6 +75,11 @@ def node_images(document: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(node["image"] for node in yaml.safe_load(document)["nodes"]))
 
 
+def has_pod_network(document: str) -> bool:
+    """Whether the nodes of a rendered document come with a pod network, or one is to be installed."""
+    return not (yaml.safe_load(document).get("networking") or {}).get("disableDefaultCNI")
+
+
 def count_nodes(document: str) -> int:
     """Return how many Kubernetes nodes a rendered document declares."""
     return len(yaml.safe_load(document)["nodes"])

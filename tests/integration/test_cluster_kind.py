@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import socket
 import stat
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -32,7 +34,7 @@ from harness.cluster.provider import ClusterHandle, ClusterSpec, NodeSpec, PortM
 from harness.commands import kubectl
 from harness.engine.engine import Engine
 from harness.errors import ClusterError, ClusterNotReadyError
-from harness.naming import LABEL_CLUSTER, Run
+from harness.naming import LABEL_ARTIFACT, LABEL_CLUSTER, Run
 from harness.process.command import Command
 from harness.process.runner import SubprocessRunner
 from harness.progress import SilentProgress
@@ -82,6 +84,15 @@ UNUSED = {
 def _must_be_there(reference: str) -> None:
     """Stand for the pull of a node image: supply has got it before."""
     raise AssertionError(f"the engine lacks {reference}")
+
+
+# What programs say of a packet that was refused; one that got lost "timed out", or got an answer of somebody's.
+REFUSED = re.compile("No route to host|Host is unreachable|Network (is )?unreachable|Connection refused")
+
+
+def ask_from_node(client: DockerClient, node: str, address: str) -> str:
+    """Return what a node says when it is to connect to port 80 of an address within five seconds."""
+    return str(client.containers.get(node).exec_run(["timeout", "5", "bash", "-c", f"</dev/tcp/{address}/80"]).output)
 
 
 @dataclass(frozen=True)
@@ -257,14 +268,40 @@ def test_no_packet_for_an_unknown_pod_or_service_leaves_the_node(
 ) -> None:
     """It is refused at once, by the node: outside, a stranger might answer, or nobody ever."""
     if asker == "a node":
-        node = docker_client.containers.get(handle.nodes[0])
-        said = str(node.exec_run(["timeout", "5", "bash", "-c", f"</dev/tcp/{address}/80"]).output)
+        said = ask_from_node(docker_client, handle.nodes[0], address)
     else:
         run_kubectl(*kubectl.apply(), stdin=WEB)
         run_kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=60s")
         script = f"wget -T 5 -O - http://{address}/ 2>&1 || true"
         said = run_kubectl("exec", "web", "--", "sh", "-c", script)
-    assert re.search("No route to host|Network (is )?unreachable|Connection refused", said), said
+    assert REFUSED.search(said), said
+
+
+@pytest.fixture
+def unfenced_image(workshop: Workshop, docker_client: DockerClient) -> Iterator[str]:
+    """A node image that lets packets for unknown pods and Services out, as kind's own does."""
+    if not docker_client.images.get(workshop.node_image).labels.get(LABEL_ARTIFACT):
+        pytest.skip("the node image is such a one, and the test before has shown it")
+    tag = f"seatrial-test/unfenced:{uuid4().hex[:8]}"
+    script = f"""
+        FROM {workshop.node_image}
+        RUN sed -i 's/ip route replace unreachable.*/:/; s/rule filter .*/:/' /usr/local/bin/pod-network
+        LABEL {LABEL_ARTIFACT}=
+    """
+    docker_client.images.build(fileobj=io.BytesIO(textwrap.dedent(script).encode()), tag=tag, rm=True, forcerm=True)
+    yield tag
+    docker_client.images.remove(tag, force=True)
+
+
+def test_nodes_of_others_images_keep_those_packets_too(
+    workshop: Workshop, unfenced_image: str, docker_client: DockerClient, tmp_path: Path
+) -> None:
+    """They are told when the cluster is made."""
+    with CleanupStack() as stack:
+        provider = replace(workshop, node_image=unfenced_image).provider(tmp_path, cleanup=stack)
+        made = provider.create(provider.name_for(SPEC), SPEC)
+        said = {what: ask_from_node(docker_client, made.nodes[0], address) for what, address in UNUSED.items()}
+    assert [what for what, text in said.items() if not REFUSED.search(text)] == [], said
 
 
 def test_namespaces_are_fresh_and_go(handle: ClusterHandle, tmp_path: Path) -> None:

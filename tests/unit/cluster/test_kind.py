@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,10 +21,10 @@ from harness.cluster.provider import ClusterSpec
 from harness.commands.kind import LABEL_CLUSTER, context_name
 from harness.engine.engine import Engine
 from harness.errors import ClusterError
-from harness.naming import Run, process_start_ticks
+from harness.naming import LABEL_ARTIFACT, Run, process_start_ticks
 from harness.process.command import Command
 from harness.process.outcome import Outcome
-from harness.progress import SilentProgress
+from harness.progress import LiveProgress, Progress, SilentProgress
 from harness.settings.model import ClusterSettings
 from harness.testing import RecordingRunner
 
@@ -40,15 +41,20 @@ class FakeDocker:
 
     Args:
         image_id: what the node image is at present.
+        labels: those of the node image.
         clusters: those whose node is there.
+        executed: what ran in nodes: the node, and the program.
     """
 
     image_id: str = "sha256:one"
+    labels: dict[str, str] = field(default_factory=dict)
     clusters: list[str] = field(default_factory=list)
+    executed: list[tuple[str, str]] = field(default_factory=list)
+    exit_code: int = 0
 
     def __post_init__(self) -> None:
         self.api = self
-        self.images = SimpleNamespace(get=lambda _: SimpleNamespace(labels={}, id=self.image_id))
+        self.images = SimpleNamespace(get=lambda _: SimpleNamespace(labels=self.labels, id=self.image_id))
         self.volumes = SimpleNamespace(list=lambda **_: [])
 
     def close(self) -> None:
@@ -84,6 +90,19 @@ class FakeDocker:
     def create_network(self, *_: Any, **__: Any) -> None:
         """Make none."""
 
+    def exec_create(self, node: str, argv: list[str]) -> dict[str, str]:
+        """Note it."""
+        self.executed.append((node, argv[0]))
+        return {"Id": "execution"}
+
+    def exec_start(self, _: str) -> bytes:
+        """Say what a node without the program says."""
+        return b"iptables: not found" if self.exit_code else b""
+
+    def exec_inspect(self, _: str) -> dict[str, int]:
+        """Tell how it ended."""
+        return {"ExitCode": self.exit_code}
+
     def logs(self, _: str) -> bytes:
         """Return what a node said."""
         return b"booting"
@@ -111,6 +130,7 @@ class Host:
         self.docker = FakeDocker()
         self.engine = FakeEngine("unix:///d.sock", "20.10", False, None, self.docker)
         self.state_dir = state_dir
+        self.progress: Progress = SilentProgress()
         self.runner = RecordingRunner()
         self.runner.on("kind", "version", stdout="0.32.0")
         self.runner.on("kind", "create", answer=self._create)
@@ -143,7 +163,7 @@ class Host:
             run=run or Run.begin(),
             settings=replace(settings, **changes),
             state_dir=self.state_dir,
-            progress=SilentProgress(),
+            progress=self.progress,
         )
 
     def left_by_a_run(self, **changes: Any) -> str:
@@ -226,6 +246,38 @@ def test_a_cluster_of_the_users_name_stays_while_a_run_is_in_it(host: Host) -> N
     with pytest.raises(ClusterError, match=f"in use by process {os.getppid()}"):
         host.provider(name="mine").create("mine", SPEC)
     assert (host.docker.clusters, host.created) == (["mine"], 1)
+
+
+# -- packets for pods and Services that there are not
+
+
+def test_nodes_of_others_images_are_told_to_keep_packets(host: Host) -> None:
+    """The image that kind publishes lets them out."""
+    host.provider().create("one", SPEC)
+    assert host.docker.executed == [("one-control-plane", "sh")]
+
+
+def test_our_own_image_keeps_them_itself(host: Host) -> None:
+    """Nothing is to be done."""
+    host.docker.labels = {LABEL_ARTIFACT: "node-1.34"}
+    host.provider().create("one", SPEC)
+    assert host.docker.executed == []
+
+
+def test_a_network_that_the_user_installs_is_left_alone(host: Host) -> None:
+    """Nobody knows its routes."""
+    host.provider().create("one", ClusterSpec("1.34", extra_config={"networking": {"disableDefaultCNI": True}}))
+    assert host.docker.executed == []
+
+
+def test_a_node_that_cannot_keep_them_is_said(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """The cluster can be used all the same."""
+    host.docker.exit_code = 127
+    host.progress = LiveProgress(sys.stdout)
+    host.provider().create("one", SPEC)
+    assert "'one-control-plane' does not refuse packets for unknown pods and Services: iptables: not found" in (
+        capsys.readouterr().out
+    )
 
 
 # -- the user's --kubeconfig
