@@ -93,15 +93,16 @@ class NamespaceFactory:
         back. In a cluster that is this run's alone, whatever bears the name is the run's.
 
         Runs of one cache take turns by a lock. One that has another cache, or is on another host, is known by the
-        labels of its namespace, which stays until that run has removed it, or is known to have ended.
+        labels of its namespace, which stays until that run has removed it, or is known to have ended: its process is
+        gone, or it took the name with this lock and has it no more.
 
         Raises:
             ClusterError: somebody else's namespace bears the name, or another run does not give it back in time.
         """
         with self._turn(name) as claim, CleanupStack() as cleanup:
-            self._remove_leftover(name, claimed=claim.exists())
+            self._remove_leftover(name, claim)
             with state_errors(f"write down that namespace '{name}' is taken", claim.parent):
-                claim.touch()
+                claim.write_text(_owner(self._run.labels()), encoding="utf-8")
             self._register(name)
             cleanup.push(f"namespace '{name}' of cluster '{self._handle.name}'", partial(self._give_back, name, claim))
             yield name
@@ -202,14 +203,15 @@ class NamespaceFactory:
         self._taken.add(name)
         return name
 
-    def _remove_leftover(self, name: str, *, claimed: bool) -> None:
+    def _remove_leftover(self, name: str, claim: Path) -> None:
         """Remove what an earlier run left under a fixed name; what it did not leave is somebody else's.
 
         Args:
             name: the namespace.
-            claimed: whether a run took the name and did not give it back.
+            claim: there when a run took the name and did not give it back; says which.
         """
-        found = self._until_free(name)
+        claimed = claim.exists()
+        found = self._until_free(name, ended=claim.read_text(encoding="utf-8") if claimed else "")
         if found is None:
             return
         labels: Mapping[str, str] = found.metadata.labels or {}
@@ -225,14 +227,18 @@ class NamespaceFactory:
             )
         self.delete(name)
 
-    def _until_free(self, name: str) -> Any:
-        """Return the namespace of that name once no other run can be at work in it, ``None`` when there is none."""
+    def _until_free(self, name: str, *, ended: str) -> Any:
+        """Return the namespace of that name once no other run can be at work in it, ``None`` when there is none.
+
+        Args:
+            name: the namespace.
+            ended: the owner that has ended for sure: who had the lock that is had now.
+        """
         try:
             return wait_until(
                 f"get the turn for namespace '{name}'",
                 partial(self._read, name),
-                done=lambda found: not self._holder(found),
-                describe=self._holder,
+                done=lambda found: not self._holder(found, ended=ended),
                 timeout_s=self._turn_limit_s,
                 poll_interval_s=_LOOK_AGAIN_S,
             )
@@ -257,7 +263,7 @@ class NamespaceFactory:
             except HTTPError as error:
                 raise _refused(attempted, error) from error
 
-    def _holder(self, found: Any) -> str:
+    def _holder(self, found: Any, *, ended: str = "") -> str:
         """Say which other run has a namespace and may still live, or return the empty string.
 
         What is being removed already nobody has any more, and nobody but this run has anything in a cluster of its own.
@@ -265,7 +271,7 @@ class NamespaceFactory:
         if found is None or found.metadata.deletion_timestamp or self._disposable:
             return ""
         labels: Mapping[str, str] = found.metadata.labels or {}
-        if LABEL_RUN not in labels or LABEL_OWNER not in labels:
+        if LABEL_RUN not in labels or LABEL_OWNER not in labels or _owner(labels) == ended:
             return ""
         run, owner = f"run '{labels[LABEL_RUN]}'", labels[LABEL_OWNER]
         if labels.get(LABEL_OWNER_HOST) != owner_host():
@@ -299,6 +305,10 @@ class NamespaceFactory:
             yield path.with_suffix(".claim")
         finally:
             lock.release()
+
+
+def _owner(labels: Mapping[str, str]) -> str:
+    return " ".join(labels.get(label, "") for label in (LABEL_RUN, LABEL_OWNER, LABEL_OWNER_HOST))
 
 
 def _refused(attempted: str, error: ApiException | HTTPError) -> ClusterError:

@@ -18,7 +18,7 @@ from harness.cleanup import CleanupStack
 from harness.cluster.namespace import NamespaceFactory
 from harness.cluster.provider import ClusterHandle
 from harness.errors import ClusterError
-from harness.naming import LABEL_OWNER_HOST, Run, process_start_ticks
+from harness.naming import LABEL_OWNER_HOST, LABEL_RUN, Run, process_start_ticks
 from harness.wait import wait_until
 
 NAME = "test-ml-app"
@@ -236,6 +236,21 @@ def test_what_this_very_run_left_is_its_own(api: Api, tmp_path: Path) -> None:
     """A test whose end was disturbed: the next one of the same run takes the name anew."""
     api.namespaces[NAME] = namespace(labels=Run.begin().labels())
     with factory(api, tmp_path, provider="existing").turn(NAME):
+        assert api.namespaces == {}
+
+
+def test_who_had_the_lock_and_has_it_no_more_has_ended(api: Api, tmp_path: Path) -> None:
+    """A container that was killed, its cache shared with the next: its process cannot be seen, its lock can."""
+    turn = factory(api, tmp_path / "locks").turn(NAME)
+    turn.__enter__()
+    (claim,) = (tmp_path / "locks").glob("*.claim")
+    left = claim.read_text(encoding="utf-8")
+    turn.__exit__(None, None, None)
+    mine, elsewhere = Run.begin().labels(), {**Run.begin().labels(), LABEL_OWNER_HOST: ELSEWHERE[LABEL_OWNER_HOST]}
+    claim.write_text(left.replace(mine[LABEL_OWNER_HOST], elsewhere[LABEL_OWNER_HOST]), encoding="utf-8")
+    run = left.partition(" ")[0]
+    api.namespaces[NAME] = namespace(labels={**elsewhere, LABEL_RUN: run})
+    with factory(api, tmp_path / "locks", provider="existing", timeout_s=0.01).turn(NAME):
         assert api.namespaces == {}
 
 
