@@ -31,9 +31,13 @@ def ask(seatrial: Assembly) -> Ask:
 def three_nodes(
     seatrial: Assembly, make_cluster: Callable[..., ClusterHandle], site_at: Callable[[ClusterHandle], Site]
 ) -> Site:
-    """The cluster elsewhere: a control plane and two workers, as the tutorial's cloud cluster has three nodes."""
+    """The cluster elsewhere: a control plane and two workers, as the tutorial's has three nodes, and a balancer."""
     spec = ClusterSpec.of_size(seatrial.settings.cluster.kubernetes, workers=2)
-    return site_at(make_cluster(spec, suffix="-three"))
+    handle = make_cluster(spec, suffix="-three")
+    # A cloud has its balancer from the start; here it comes when first asked for, and who takes the cluster for an
+    # existing one does not ask.
+    seatrial.load_balancer.ensure(handle)
+    return site_at(handle)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from harness.images.reference import ImageRef
 from harness.process.command import Command
 from harness.process.runner import Runner
 from harness.site import Site
+from harness.supply.resolver import Supply
 from scenarios.conftest import Ask
 
 ROOT = Path(__file__).parents[2]
@@ -35,10 +37,13 @@ def test_replicas_spread_over_the_nodes_and_answer_both_ways(
 
 
 def test_the_same_scenario_runs_on_a_cluster_that_is_already_there(
-    three_nodes: Site, runner: Runner, tmp_path: Path, seatrial: Assembly
+    three_nodes: Site, runner: Runner, tmp_path: Path, seatrial: Assembly, supply: Supply
 ) -> None:
     """`--cluster-provider existing` with a kubeconfig, a context and a registry runs the kubectl scenario unchanged."""
     handle = three_nodes.handle
+    # What this run was told by its environment (to keep its cluster, say) is not meant for the run within it, which is
+    # told all it needs by options.
+    names = (*(name for name in os.environ if name.startswith(("PYTEST_", "SEATRIAL_"))), "GITHUB_STEP_SUMMARY")
     command = Command(
         (
             sys.executable, "-m", "pytest", str(ROOT / "scenarios" / "kubectl"), "-m", "kubectl",
@@ -49,7 +54,11 @@ def test_the_same_scenario_runs_on_a_cluster_that_is_already_there(
             f"--image-registry={handle.registry}",
             f"--evidence-dir={tmp_path}",
             f"--docker-host={seatrial.engine.docker_host}",
+            f"--supply-cache={seatrial.settings.supply.cache_dir}",
+            f"--supply=python-3.11={supply.image('python-3.11').reference}",
+            f"--kind-kubectl-bin={handle.kubectl}",
         ),
+        env=dict.fromkeys(names),
         cwd=ROOT,
         timeout_s=300,
     )  # fmt: skip
