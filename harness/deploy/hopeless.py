@@ -152,7 +152,11 @@ def _scheduling(pod: Body, events: Iterable[Body]) -> Iterator[Finding]:
             or "no nodes available" in message
             or any(event.get("reason") == "TriggeredScaleUp" for event in events)
         )
-        hint = "ask for less, or give the cluster more" if "Insufficient" in message else "see the pod's node selector"
+        hint = (
+            "ask for less, or give the cluster more"
+            if "Insufficient" in message
+            else "see the pod's node selector, affinity and tolerations, and `kubectl describe nodes`"
+        )
         yield Finding(
             "Unschedulable",
             f"{_pod_name(pod)}: {message}",

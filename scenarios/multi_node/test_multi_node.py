@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from harness.assembly import Assembly
+from harness.deploy.manifests import Manifest
+from harness.errors import RolloutError
 from harness.images.reference import ImageRef
 from harness.process.command import Command
 from harness.process.runner import Runner
@@ -17,6 +20,8 @@ from harness.supply.resolver import Supply
 from scenarios.conftest import Ask
 
 ROOT = Path(__file__).parents[2]
+MANIFESTS = ROOT / "fixtures" / "manifests"
+IMAGE = "example/test-ml-score-api:latest"
 APP = "test-ml-score-api"
 
 
@@ -64,3 +69,17 @@ def test_the_same_scenario_runs_on_a_cluster_that_is_already_there(
     )  # fmt: skip
     outcome = runner.run(command).check()
     assert "3 passed" in outcome.stdout
+
+
+def test_a_replica_that_no_node_can_take_is_told_early(
+    three_nodes: Site, image_elsewhere: ImageRef, request: pytest.FixtureRequest
+) -> None:
+    """Of three replicas that want a node each the third finds none: the scheduler's words on all three, no time-out."""
+    manifest = Manifest.load(MANIFESTS / "faulty" / "one-per-node.yaml").with_image(IMAGE, image_elsewhere)
+    with (
+        three_nodes.fresh_namespace(request.node.name) as namespace,
+        closing(three_nodes.manifests()) as manifests,
+        pytest.raises(RolloutError, match=r"0/3 nodes are available(?s:.*)anti-affinity") as caught,
+    ):
+        manifests.apply(manifest, namespace=namespace)
+    assert caught.value.reason == "Unschedulable"
