@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.access.endpoint import Endpoint
-from harness.deploy.kubectl import Contexts
+from harness.deploy.kubectl import Contexts, KubectlDeployer
 from harness.deploy.manifests import Manifest, ManifestDeployer
 from harness.errors import DeployError, ManifestError, RolloutError
 from harness.images.reference import ImageRef
@@ -18,6 +18,7 @@ from scenarios.conftest import Ask
 
 MANIFESTS = Path(__file__).parents[2] / "fixtures" / "manifests"
 NAMESPACE = "test-ml-app"
+APP = "test-ml-score-api"
 IMAGE = "example/test-ml-score-api:latest"
 
 
@@ -29,6 +30,7 @@ def score_file(score_image: ImageRef) -> Manifest:
 
 def test_one_file_makes_everything_and_takes_it_away(
     manifests: ManifestDeployer,
+    kubectl: KubectlDeployer,
     turn_with_namespace: Callable[[str], str],
     score_file: Manifest,
     load_balancer: Callable[..., Endpoint],
@@ -39,19 +41,24 @@ def test_one_file_makes_everything_and_takes_it_away(
     release = manifests.apply(score_file)
     assert [one.kind for one in release.resources] == ["Namespace", "Deployment", "Service"]
     listed = {(one["kind"], one["metadata"]["name"]) for one in manifests.get_all(NAMESPACE)}
-    assert {("Deployment", "test-ml-score-api"), ("Service", "test-ml-score-lb")} <= listed
+    assert {("Deployment", APP), ("Service", "test-ml-score-lb")} <= listed
 
     ask(load_balancer("test-ml-score-lb", namespace=NAMESPACE))
 
     manifests.delete(release)
     assert manifests.get_all(NAMESPACE) == ()
+    assert kubectl.get(f"namespace/{NAMESPACE}") == ()
 
 
-def test_a_context_remembers_its_namespace(site: Site, namespace: str, runner: Runner, tmp_path: Path) -> None:
-    """The default namespace of a context is set and set back, in a private kubeconfig."""
+def test_a_context_remembers_its_namespace(
+    site: Site, kubectl: KubectlDeployer, namespace: str, score_image: ImageRef, runner: Runner, tmp_path: Path
+) -> None:
+    """The default namespace of a context is where kubectl looks that is told of none; it is set and set back."""
+    kubectl.create_deployment(APP, score_image, namespace=namespace, wait=False)
     contexts = Contexts.gather([site.handle], tmp_path / "kubeconfig", runner)
     contexts.set_namespace(site.handle.context, namespace)
     assert [one.namespace for one in contexts.list()] == [namespace]
+    assert contexts.run("get", "deployments", "--output=name").check().stdout.split() == [f"deployment.apps/{APP}"]
     contexts.set_namespace(site.handle.context, "default")
     assert [one.namespace for one in contexts.list()] == ["default"]
 
