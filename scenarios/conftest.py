@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
 from harness.access.endpoint import Endpoint
 from harness.assembly import Assembly
 from harness.cluster.provider import ClusterHandle, ClusterSpec
+from harness.engine.engine import Engine
+from harness.images.push import pull
 from harness.images.reference import ImageRef
 from harness.scoring.response import ScoreResponse
 from harness.site import Site
 
 Ask = Callable[[Endpoint], ScoreResponse]
+PullBack = Callable[[str], ImageRef]
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +29,21 @@ def ask(seatrial: Assembly) -> Ask:
         return response.assert_status(200).assert_content_type("application/json").assert_json({"score": [1, 2]})
 
     return ask
+
+
+@pytest.fixture
+def pull_back(engine: Engine) -> Iterator[PullBack]:
+    """`docker pull` from a registry that ends with the run: the name that holds its port goes with the test."""
+    pulled: list[ImageRef] = []
+
+    def pull_back(reference: str) -> ImageRef:
+        pulled.append(pull(engine, reference))
+        return pulled[-1]
+
+    yield pull_back
+    with closing(engine.client()) as client:
+        for image in pulled:
+            client.images.remove(image.name, noprune=True)
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,10 @@ from harness.assembly import Assembly
 from harness.engine.engine import Engine
 from harness.errors import ImageBuildError, ImageError
 from harness.images.container import ContainerSpec, RunningContainer, list_containers
-from harness.images.push import pull, push
+from harness.images.push import push
 from harness.images.reference import ImageRef
 from harness.outside.registry import LocalRegistry
-from scenarios.conftest import Ask
+from scenarios.conftest import Ask, PullBack
 
 RunContainer = Callable[[ContainerSpec], RunningContainer]
 
@@ -41,11 +41,16 @@ def test_a_container_scores_until_it_is_stopped(
 
 
 def test_an_image_comes_back_from_a_registry_as_it_went_there(
-    built_image: ImageRef, registry: LocalRegistry, engine: Engine, run_container: RunContainer, ask: Ask
+    built_image: ImageRef,
+    registry: LocalRegistry,
+    engine: Engine,
+    pull_back: PullBack,
+    run_container: RunContainer,
+    ask: Ask,
 ) -> None:
     """`docker push` and `docker pull` move the same image: equal ids, and what comes back scores."""
     pushed = push(engine, built_image, registry.host_address)
-    pulled = pull(engine, pushed.reference)
+    pulled = pull_back(pushed.reference)
     assert pulled.image_id == built_image.image_id
 
     container = run_container(ContainerSpec(pulled.name, name=f"{registry.name}-pulled", container_port=5000))

@@ -14,7 +14,7 @@ from harness.deploy.seldon_core import SeldonCore
 from harness.engine.engine import Engine
 from harness.gateway.contour import Gateway
 from harness.images.container import ContainerSpec, RunningContainer
-from harness.images.push import pull, push
+from harness.images.push import push
 from harness.images.reference import ImageRef
 from harness.outside.registry import LocalRegistry
 from harness.scoring.request import FormBody
@@ -22,6 +22,7 @@ from harness.scoring.seldon import SeldonMessage, SeldonPaths, feedback_body
 from harness.scoring.seldon_response import SeldonResponse
 from harness.site import Site
 from harness.supply.resolver import Supply
+from scenarios.conftest import PullBack
 from scenarios.seldon.conftest import MESSAGE, ROWS, assert_the_tutorials_answer
 
 NAME = "test-ml-seldon-app"
@@ -32,6 +33,7 @@ def test_the_image_answers_the_form_and_travels_through_a_registry(
     run_container: Callable[[ContainerSpec], RunningContainer],
     registry: LocalRegistry,
     engine: Engine,
+    pull_back: PullBack,
     seatrial: Assembly,
 ) -> None:
     """`docker run` and curl's ``--data-urlencode json=...``, as in the tutorial; push, pull: the same image."""
@@ -48,7 +50,7 @@ def test_the_image_answers_the_form_and_travels_through_a_registry(
     )
     SeldonResponse.of(response).assert_data(ROWS, names=["t:0", "t:1"])
 
-    pulled = pull(engine, push(engine, built_model, registry.host_address).reference)
+    pulled = pull_back(push(engine, built_model, registry.host_address).reference)
     assert pulled.image_id == built_model.image_id
 
 
