@@ -57,6 +57,16 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep each route on one parallel worker (`--dist loadgroup`): its stories share what they take turns with.
+
+    A mark that is put on when all are collected comes too late for pytest-xdist, which looks for it then.
+    """
+    room, route, *_ = (*_place(item.path), "", "")
+    if room == "scenarios":
+        item.add_marker(pytest.mark.xdist_group(route))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark every test by its folder, run cheap rooms first, and leave scenarios out unless they are asked for."""
     for item in items:

@@ -29,11 +29,7 @@ AskModel = Callable[[str], SeldonResponse]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Install and take away before the others: theirs stays until the run ends, and a cluster has one at a time."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.parent == here:
-            item.add_marker(pytest.mark.xdist_group("seldon"))
-    items.sort(key=lambda item: item.path != here / "test_installation.py")
+    items.sort(key=lambda item: item.path != Path(__file__).parent / "test_installation.py")
 
 
 def assert_the_tutorials_answer(answer: SeldonResponse, image: ImageRef | str) -> SeldonResponse:
