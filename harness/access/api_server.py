@@ -61,11 +61,13 @@ class ApiServer:
         try:
             return call(*args, _request_timeout=API_TIMEOUT_S, **options)
         except kubernetes_client.ApiException as error:
-            hint = f"kubectl get -n NAMESPACE {what.partition(' ')[0]}" if error.status == 404 else ""  # noqa: PLR2004
+            kind = what.partition(" ")[0]
             raise AccessError(
                 f"read {what} of cluster '{self.cluster}'",
                 seen=f"{error.status} {error.reason}",
-                hint=f"see what is there: {hint}" if hint else "",
+                hint=f"see what is there: kubectl get -n NAMESPACE {kind}"
+                if error.status == 404  # noqa: PLR2004
+                else f"`kubectl auth can-i get {kind.partition('/')[0]} -n NAMESPACE` says whether this user may",
                 status=error.status,
             ) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:

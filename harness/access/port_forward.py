@@ -248,7 +248,11 @@ class Route:
         except urllib3.exceptions.HTTPError:
             return  # nothing happened until the deadline, or the connection broke: the caller looks at its clock
         except kubernetes_client.ApiException as error:
-            raise AccessError(f"watch the pods of {self.target}", seen=f"{error.status} {error.reason}") from error
+            raise AccessError(
+                f"watch the pods of {self.target}",
+                seen=f"{error.status} {error.reason}",
+                hint=f"`kubectl auth can-i watch pods -n {self.namespace}` says whether this context's user may",
+            ) from error
         finally:
             events.close()
 

@@ -85,7 +85,12 @@ def parse(text: str, file: str) -> Declaration:
         body = yaml_text.load(text)
     except yaml_text.YamlError as broken:
         raise ChartError(
-            attempted, problem="malformed", file=file, line=broken.line, seen=f"{file}:{broken.line}: {broken}"
+            attempted,
+            problem="malformed",
+            file=file,
+            line=broken.line,
+            seen=f"{file}:{broken.line}: {broken}",
+            hint="correct the indentation and quotes there",
         ) from None
     validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
     lines = yaml_text.key_lines(text)

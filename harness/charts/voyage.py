@@ -333,7 +333,11 @@ class _Passage:
 
     def _known(self) -> Release:
         if self.release is None:
-            raise DeployError(f"go on with case '{self.case.id}'", seen="nothing is installed at this step")
+            raise DeployError(
+                f"go on with case '{self.case.id}'",
+                seen="nothing is installed at this step",
+                hint="let a step 'install' that is not meant to fail come before it",
+            )
         return self.release
 
     def _lasting(self) -> list[ResourceRef]:

@@ -357,7 +357,11 @@ class KindProvider:
                 self._progress.say(f"node '{node}' does not refuse packets for unknown pods and Services: {why}")
 
     def _why_stopped(self, name: str) -> ClusterError | None:
-        return ClusterError(f"create cluster '{name}'", seen="the run was interrupted") if self._interrupted else None
+        if not self._interrupted:
+            return None
+        return ClusterError(
+            f"create cluster '{name}'", seen="the run was interrupted", hint="run again: nothing of it is left"
+        )
 
     def _start_registry(self, name: str, labels: Mapping[str, str]) -> ClusterRegistry | None:
         if self._registry is None:
@@ -564,7 +568,13 @@ def _count(number: int, noun: str) -> str:
 def _dead_nodes(client: docker.DockerClient, name: str) -> ClusterError | None:
     nodes = node_containers(client, name)
     seen = describe_stopped(nodes) or ("" if nodes else "its node containers are gone")
-    return ClusterNotReadyError(f"use cluster '{name}'", seen=seen) if seen else None
+    if not seen:
+        return None
+    return ClusterNotReadyError(
+        f"use cluster '{name}'",
+        seen=seen,
+        hint="has the host memory to spare (`free -m`, `docker stats`), and does nothing else stop containers there?",
+    )
 
 
 def _exec_in_node(client: docker.DockerClient, node: str, argv: Sequence[str]) -> tuple[int, bytes]:

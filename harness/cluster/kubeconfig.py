@@ -115,7 +115,7 @@ def select(document: Mapping[str, Any], name: str, *, path: Path) -> Context:
     entry = _entry(document, "contexts", name)
     if entry is None:
         known = ", ".join(f"'{known}'" for known in context_names(document)) or "none"
-        raise ClusterError(attempted, seen=f"there is no such context; there are: {known}", hint="check --context")
+        raise ClusterError(attempted, seen=f"there is no such context; there are: {known}", hint="check --kube-context")
     body = entry.get("context") or {}
     cluster_name, user_name = str(body.get("cluster", "")), str(body.get("user", ""))
     cluster, user = _entry(document, "clusters", cluster_name), _entry(document, "users", user_name)

@@ -19,6 +19,7 @@ import yaml
 from pytest_kind import KindCluster
 
 from harness.cluster.credentials import credential_file
+from harness.cluster.kind_config import API_VERSION
 from harness.cluster.provider import ClusterHandle, ClusterProvider, ClusterSpec
 from harness.errors import AccessError, ClusterError
 
@@ -212,10 +213,16 @@ def _declared_in(path: Path, spec: ClusterSpec) -> ClusterSpec:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ClusterError(attempted, seen=error.strerror or str(error)) from error
+        hint = "correct the path, or who may read the file"
+        raise ClusterError(attempted, seen=error.strerror or str(error), hint=hint) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ClusterError(attempted, seen=f"not YAML: {error}") from error
+        hint = "correct it there; `kind create cluster --config` takes the same file"
+        raise ClusterError(attempted, seen=f"not YAML: {error}", hint=hint) from error
     if not isinstance(document, Mapping) or document.get("kind") != "Cluster":
-        raise ClusterError(attempted, seen="it is not a document of kind 'Cluster'")
+        raise ClusterError(
+            attempted,
+            seen="it is not a document of kind 'Cluster'",
+            hint=f"begin it with `kind: Cluster` and `apiVersion: {API_VERSION}`",
+        )
     config = {key: value for key, value in document.items() if key not in {"kind", "apiVersion", "name"}}
     return replace(spec, nodes=() if config.get("nodes") else spec.nodes, extra_config=config)

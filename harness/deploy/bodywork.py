@@ -307,7 +307,12 @@ class BodyworkDeployer(ClusterDeployer):
         self._bodywork(attempted, args)
         found = [one for one in self.schedules(pipeline.namespace) if one.name == _valid_name(name)]
         if not found:
-            raise BodyworkError(attempted, reason="unknown", seen="Bodywork says nothing amiss, and shows no such one")
+            raise BodyworkError(
+                attempted,
+                reason="unknown",
+                seen="Bodywork says nothing amiss, and shows no such one",
+                hint=f"`kubectl get cronjobs -n {pipeline.namespace}` shows what is there",
+            )
         return found[0]
 
     def schedules(self, namespace: str) -> tuple[CronJob, ...]:

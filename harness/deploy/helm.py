@@ -461,5 +461,21 @@ class HelmDeployer(ClusterDeployer):
         refusals: Sequence[kubectl.Refusal] = kubectl.parse_refusals(told)
         first = refusals[0] if refusals else kubectl.Refusal(told)
         raise DeployError(
-            attempted, seen=told, kind=first.kind, name=first.name, field=first.field, reason=first.reason
+            attempted,
+            seen=told,
+            hint=_hint_for(first, told),
+            kind=first.kind,
+            name=first.name,
+            field=first.field,
+            reason=first.reason,
         )
+
+
+def _hint_for(refusal: kubectl.Refusal, told: str) -> str:
+    if "release: not found" in told or "has no deployed releases" in told:
+        return "correct its name and namespace: `helm list --all-namespaces` shows the releases"
+    if refusal.reason == "Forbidden" or "is forbidden:" in told:
+        return "see the namespace's quotas and admission rules, and the user's roles"
+    if refusal.kind or refusal.field:
+        return "correct the template, or the value it takes this from: `helm template` shows what it makes"
+    return "does the cluster answer (`kubectl version`)? the same command says more with --debug"

@@ -185,7 +185,7 @@ class KubectlDeployer(ClusterDeployer):
         raise DeployError(
             attempted,
             seen=refusal.message,
-            hint=_HINTS.get(refusal.reason, ""),
+            hint=_HINTS.get(refusal.reason, "correct what it names, or see whether the cluster answers"),
             kind=refusal.kind,
             name=refusal.name,
             field=refusal.field,

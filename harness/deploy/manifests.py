@@ -251,7 +251,12 @@ def _documents(text: str, file: str) -> Iterator[Document]:
             hint="correct the indentation and quotes there",
         ) from error
     except yaml.YAMLError as error:
-        raise ManifestError("read the manifest", file=file, seen=f"this is no YAML: {error}") from error
+        raise ManifestError(
+            "read the manifest",
+            file=file,
+            seen=f"this is no YAML: {error}",
+            hint="take out what is no printable text",
+        ) from error
     finally:
         loader.dispose()
 
@@ -442,6 +447,7 @@ class ManifestDeployer(ClusterDeployer):
             raise DeployError(
                 f"have the API server take {len(placed)} documents",
                 seen="\n".join(refusal.message for refusal in refusals) or outcome.stderr,
+                hint=_hint_for(first),
                 kind=first.kind,
                 name=first.name,
                 field=first.field,
@@ -500,7 +506,7 @@ class ManifestDeployer(ClusterDeployer):
         error = DeployError(
             f"apply {document or 'the manifest'}",
             seen="\n".join(refusal.message for refusal in refusals) or outcome.stderr,
-            hint=_HINTS.get(first.reason, "correct the document" if first.field else ""),
+            hint=_hint_for(first),
             document=document.where if document else "",
             kind=document.kind if document else first.kind,
             name=document.name if document else first.name,
@@ -554,6 +560,12 @@ _HINTS = {
     "NoMatch": "correct apiVersion and kind, or apply the definition of the custom kind first",
     "Conflict": "the object was changed meanwhile: apply again",
 }
+
+
+def _hint_for(refusal: Refusal) -> str:
+    if refusal.kind or refusal.field:
+        return _HINTS.get(refusal.reason, "correct the document")
+    return _HINTS.get(refusal.reason, "does the cluster answer (`kubectl version`)?")
 
 
 def _as_list(bodies: Sequence[Mapping[str, Any]]) -> str:

@@ -112,7 +112,12 @@ def rollout_problem(
     with reading(cluster) as reader:
         workload = reader.find(ref)
         if workload is None:
-            return RolloutError(f"see what is wrong with {ref}", reason="Deleted", seen="there is no such object")
+            return RolloutError(
+                f"see what is wrong with {ref}",
+                reason="Deleted",
+                seen="there is no such object",
+                hint="deploy it first, or see who deleted it: another test, the end of a run, an operator",
+            )
         wait = _Wait(reader, ref, Deadline(0.0), Patience(tolerated_restarts, 0.0), 0.0, log_lines)
         return wait.problem(pod_selector(workload))
 
@@ -247,7 +252,10 @@ class _Wait:
         workloads = follower.items("workload")
         if not workloads:
             raise RolloutError(
-                f"wait for the rollout of {self._ref}", reason="Deleted", seen="the object was deleted meanwhile"
+                f"wait for the rollout of {self._ref}",
+                reason="Deleted",
+                seen="the object was deleted meanwhile",
+                hint="see who deleted it: another test, the end of a run, an operator",
             )
         self._workload = workloads[0]
         pods = self._newest_pods(follower)

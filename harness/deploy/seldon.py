@@ -215,7 +215,8 @@ class SeldonDeployer(ClusterDeployer):
         with reading(self._api) as reader:
             found = reader.find(ref)
         if found is None:
-            raise SeldonError(f"see the status of {ref}", seen="there is no such object")
+            hint = "apply it first, or correct its name and namespace"
+            raise SeldonError(f"see the status of {ref}", seen="there is no such object", hint=hint)
         status: Mapping[str, Any] = found.get("status", {})
         return status
 

@@ -132,7 +132,11 @@ class _Wait:
         """What is not there yet, empty when all is."""
         self._deployment = next(iter(follower.items("self")), {})
         if not self._deployment:
-            raise SeldonError(self._attempted(), seen="the object was deleted meanwhile, or was never there")
+            raise SeldonError(
+                self._attempted(),
+                seen="the object was deleted meanwhile, or was never there",
+                hint="apply it first, or see who deleted it: another test, the end of a run",
+            )
         uid = self._deployment["metadata"]["uid"]
         deployments = _owned(follower.items("deployments"), uid)
         services = _owned(follower.items("services"), uid)

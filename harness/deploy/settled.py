@@ -62,7 +62,7 @@ def wait_until_settled(
 
 def _wait(reader: ApiReader, ref: ResourceRef, deadline: Deadline, problem: Callable[[Body], tuple[str, str]]) -> None:
     """Watch one object until `problem` returns empty words; its second word ends the wait early."""
-    attempted = f"see {ref} ready within {deadline.timeout_s:g} s"
+    attempted, hint = f"see {ref} ready within {deadline.timeout_s:g} s", f"see `kubectl describe` of {ref}"
     source = Source("object", reader.collection(ref), {"fieldSelector": f"metadata.name={ref.name}"})
     with Follower(reader, (source,)) as follower:
         while True:
@@ -70,17 +70,21 @@ def _wait(reader: ApiReader, ref: ResourceRef, deadline: Deadline, problem: Call
             items = follower.items("object")
             if follower.is_complete():
                 if not items:
-                    raise RolloutError(attempted, reason="Deleted", seen="there is no such object", ref=ref)
+                    raise RolloutError(
+                        attempted,
+                        reason="Deleted",
+                        seen="there is no such object",
+                        hint="see who deleted it: another test, the end of a run, an operator",
+                        ref=ref,
+                    )
                 seen, final = problem(items[0])
                 if not seen:
                     return
                 if final:
-                    raise RolloutError(attempted, reason=final, seen=seen, ref=ref)
+                    raise RolloutError(attempted, reason=final, seen=seen, hint=hint, ref=ref)
             if deadline.has_passed():
                 seen = problem(items[0])[0] if items else "the API server did not show it in time"
-                raise RolloutError(
-                    attempted, reason="Timeout", seen=seen, hint=f"see `kubectl describe` of {ref}", ref=ref
-                )
+                raise RolloutError(attempted, reason="Timeout", seen=seen, hint=hint, ref=ref)
 
 
 def _waits_for_consumer(reader: ApiReader, ref: ResourceRef) -> bool:

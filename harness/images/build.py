@@ -197,7 +197,11 @@ def _archive(request: BuildRequest, into: IO[bytes], attempted: str) -> None:
         files = sorted(exclude_paths(str(request.directory), patterns, dockerfile=request.dockerfile))
         create_archive(str(request.directory), files=files, fileobj=into)
     except (OSError, ValueError) as error:
-        raise ImageBuildError(attempted, seen=f"reading the build context: {error}") from error
+        raise ImageBuildError(
+            attempted,
+            seen=f"reading the build context: {error}",
+            hint="correct who may read it, or name it in .dockerignore when the image does not need it",
+        ) from error
 
 
 def content_digest(context: IO[bytes], request: BuildRequest, base_ids: Sequence[str]) -> str:

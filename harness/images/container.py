@@ -178,7 +178,11 @@ def _create(client: docker.DockerClient, spec: ContainerSpec, labels: Mapping[st
         raise ImageError(attempted, seen=f"the engine has no image '{spec.image}'", hint=hint) from error
     except docker.errors.APIError as error:
         taken = error.status_code == requests.codes.conflict
-        hint = f"`docker rm -f {spec.name}` if nobody needs it, or choose another name" if taken else ""
+        hint = (
+            f"`docker rm -f {spec.name}` if nobody needs it, or choose another name"
+            if taken
+            else "correct what the engine says of it: its name, its command or its network (`docker network ls`)"
+        )
         raise ImageError(attempted, seen=str(error.explanation or error), hint=hint) from error
 
 
@@ -191,8 +195,12 @@ def _start(container: Container, spec: ContainerSpec, attempted: str) -> None:
         in_use = "port is already allocated" in seen or "address already in use" in seen
         if in_use:
             seen = f"port {spec.host_port} on {HOST_ADDRESS} is in use"
-        hint = f"stop what listens there (`ss -ltnp sport = :{spec.host_port}`) or let Seatrial choose a port"
-        raise ImageError(attempted, seen=seen, hint=hint if in_use else "") from error
+        hint = (
+            f"stop what listens there (`ss -ltnp sport = :{spec.host_port}`) or let Seatrial choose a port"
+            if in_use
+            else "has the image the program that it is to run, on its PATH and executable?"
+        )
+        raise ImageError(attempted, seen=seen, hint=hint) from error
 
 
 def _published(container: Container, spec: ContainerSpec, attempted: str) -> str:
@@ -237,6 +245,7 @@ def _ended(container: Container, status: ContainerStatus, attempted: str) -> Ima
     return ImageError(
         attempted,
         seen=f"it ended with exit code {status.exit_code} before it answered; its log ends:\n{_logs(container)}",
+        hint="the log says why; see its command and environment, and what it looks for in the image",
         exit_code=status.exit_code,
     )
 

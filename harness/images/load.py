@@ -174,7 +174,11 @@ def _import_on(client: docker.DockerClient, node: str, image: ImageRef, archive:
             container.put_archive(_ARCHIVE_DIR, file)
         _ctr(client, node, "import", inside)
     except docker.errors.APIError as error:
-        raise ImageError(f"copy image '{image.name}' to node '{node}'", seen=str(error.explanation or error)) from error
+        raise ImageError(
+            f"copy image '{image.name}' to node '{node}'",
+            seen=str(error.explanation or error),
+            hint="is the node running, and has its disk room?",
+        ) from error
     finally:
         container.exec_run(["rm", "-f", inside])
     if archived != name:
@@ -205,7 +209,12 @@ def _ctr(client: docker.DockerClient, node: str, *args: str) -> str:
         raise ImageError(attempted, seen=str(error.explanation or error), hint="is the node running?") from error
     stdout, stderr = ((stream or b"").decode("utf-8", errors="replace") for stream in result.output)
     if result.exit_code != 0:
-        raise ImageError(attempted, seen=f"exit code {result.exit_code}\n{stderr or stdout}")
+        raise ImageError(
+            attempted,
+            seen=f"exit code {result.exit_code}\n{stderr or stdout}",
+            hint=f"has the node's disk room, and does its containerd run? `docker exec {node} df -h` and "
+            f"`docker exec {node} systemctl status containerd` tell",
+        )
     return str(stdout)
 
 

@@ -185,4 +185,4 @@ def _explained(attempted: str, seen: str) -> RegistryError:
     for error, words, hint in _CAUSES:
         if any(word in lowered for word in words):
             return error(attempted, seen=seen, hint=hint)
-    return RegistryError(attempted, seen=seen)
+    return RegistryError(attempted, seen=seen, hint="is the image's name right, and what does the registry's log say?")

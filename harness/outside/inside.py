@@ -20,6 +20,8 @@ _PRIVATE, _PLAIN, _FOLDER = 0o600, 0o644, 0o755
 # Never part of a project: what an editor, a run of the code or git itself left in its directory.
 _LEFT_OUT = frozenset({".git", "__pycache__"})
 
+_GONE = "is the container still there, and does it run? `docker ps -a` tells"
+
 
 @dataclass(frozen=True)
 class ContainerFiles:
@@ -61,11 +63,15 @@ class ContainerFiles:
                     list(argv), workdir=workdir, environment=dict(environment or {}), demux=True
                 )
             except (docker.errors.APIError, requests.RequestException) as error:
-                raise OutsideError(attempted, seen=str(error)) from error
+                raise OutsideError(attempted, seen=str(error), hint=_GONE) from error
         parts: tuple[bytes | None, bytes | None] = ended.output  # type: ignore[assignment] # what `demux` makes of it
         stdout, stderr = ((part or b"").decode("utf-8", errors="replace") for part in parts)
         if ended.exit_code != 0:
-            raise OutsideError(attempted, seen=f"exit code {ended.exit_code}\n{stderr or stdout}")
+            raise OutsideError(
+                attempted,
+                seen=f"exit code {ended.exit_code}\n{stderr or stdout}",
+                hint=f"correct what it says; until the run ends `docker exec -it {self.name} sh` goes there",
+            )
         return stdout
 
     def _unpack(self, directory: str, archive: bytes) -> None:
@@ -74,7 +80,7 @@ class ContainerFiles:
             try:
                 client.containers.get(self.name).put_archive(directory, archive)
             except docker.errors.APIError as error:
-                raise OutsideError(attempted, seen=str(error.explanation or error)) from error
+                raise OutsideError(attempted, seen=str(error.explanation or error), hint=_GONE) from error
 
 
 def tar_of(files: Mapping[str, bytes], *, private: Sequence[str] = ()) -> bytes:

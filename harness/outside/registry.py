@@ -123,7 +123,11 @@ class LocalRegistry:
                     ports={f"{CONTAINER_PORT}/tcp": (HOST_ADDRESS, 0)},
                 )
             except docker.errors.APIError as error:
-                raise RegistryError(attempted, seen=str(error.explanation or error)) from error
+                raise RegistryError(
+                    attempted,
+                    seen=str(error.explanation or error),
+                    hint=f"has the engine image '{image}', and is no other container called so (`docker ps -a`)?",
+                ) from error
             try:
                 return cls._serving(engine, container, attempted, timeout_s)
             except BaseException:
@@ -137,7 +141,11 @@ class LocalRegistry:
         try:
             container.start()
         except docker.errors.APIError as error:
-            raise RegistryError(attempted, seen=str(error.explanation or error)) from error
+            raise RegistryError(
+                attempted,
+                seen=str(error.explanation or error),
+                hint="is its network there (`docker network ls`), and has the engine's disk room (`docker system df`)?",
+            ) from error
         container.reload()
         published = (container.attrs["NetworkSettings"]["Ports"] or {}).get(f"{CONTAINER_PORT}/tcp")
         address = f"{HOST_ADDRESS}:{published[0]['HostPort']}" if published else ""
@@ -146,7 +154,11 @@ class LocalRegistry:
             lambda: _look(container, address),
             done=lambda seen: seen == "answers",
             failed=lambda seen: (
-                RegistryError(attempted, seen=f"{seen}; its log ends:\n{_logs(container)}")
+                RegistryError(
+                    attempted,
+                    seen=f"{seen}; its log ends:\n{_logs(container)}",
+                    hint="the log says why; another image may stand in: --supply=registry=IMAGE",
+                )
                 if seen not in {"answers", "created", "running"}
                 else None
             ),
@@ -177,7 +189,8 @@ def _unpack(client: docker.DockerClient, node: str, archive: bytes, attempted: s
     try:
         client.containers.get(node).put_archive("/", archive)
     except docker.errors.APIError as error:
-        raise RegistryError(attempted, seen=str(error.explanation or error)) from error
+        hint = "is the node running (`docker ps -a`), and has its disk room?"
+        raise RegistryError(attempted, seen=str(error.explanation or error), hint=hint) from error
 
 
 def _look(container: Container, address: str) -> str:

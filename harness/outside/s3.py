@@ -163,7 +163,14 @@ class ObjectStore:
                     method, f"http://{self.address}{path}", params=query, data=body, headers=headers, timeout=_TIMEOUT_S
                 )
         except requests.RequestException as error:
-            raise OutsideError(attempted, seen=str(error)) from error
+            raise OutsideError(
+                attempted, seen=str(error), hint="does the container that serves it still run (`docker ps`)?"
+            ) from error
         if not answer.ok:
-            raise OutsideError(attempted, seen=f"{answer.status_code}: {answer.text}", status=answer.status_code)
+            raise OutsideError(
+                attempted,
+                seen=f"{answer.status_code}: {answer.text}",
+                hint="correct the bucket's or the object's name, make it first, or see the bucket's policy",
+                status=answer.status_code,
+            )
         return answer

@@ -127,7 +127,11 @@ class OutsideWorld:
                     init=True,
                 )
             except docker.errors.APIError as error:
-                raise OutsideError(attempted, seen=str(error.explanation or error)) from error
+                raise OutsideError(
+                    attempted,
+                    seen=str(error.explanation or error),
+                    hint=f"has the engine image '{image}', and is no other container called so (`docker ps -a`)?",
+                ) from error
             try:
                 container.put_archive("/", tar_of(files, private=[KEY_PATH]))
                 container.start()
@@ -137,7 +141,12 @@ class OutsideWorld:
                 with suppress(docker.errors.NotFound):
                     container.remove(force=True, v=True)
                 if isinstance(error, docker.errors.APIError):
-                    raise OutsideError(attempted, seen=str(error.explanation or error)) from error
+                    raise OutsideError(
+                        attempted,
+                        seen=str(error.explanation or error),
+                        hint=f"is image '{image}' built for what is outside, and is the network there "
+                        "(`docker network ls`)?",
+                    ) from error
                 raise
         return world
 
@@ -184,7 +193,11 @@ class OutsideWorld:
             failed=lambda seen: (
                 None
                 if seen.startswith(("created", "running"))
-                else OutsideError(attempted, seen=f"{seen}; its log ends:\n{_log(container, _QUOTED_LINES)}")
+                else OutsideError(
+                    attempted,
+                    seen=f"{seen}; its log ends:\n{_log(container, _QUOTED_LINES)}",
+                    hint="the log says why; has the image all that the services are made of?",
+                )
             ),
             timeout_s=timeout_s,
             poll_interval_s=_POLL_INTERVAL_S,

@@ -66,7 +66,8 @@ def scaffold(directory: Path, *, version: str, kubernetes: tuple[str, ...]) -> S
             with (directory / name).open("x", encoding="utf-8") as file:
                 file.write(text)
     except OSError as error:
-        raise SeatrialError(attempted, seen=f"{error.filename}: {error.strerror}") from error
+        hint = "may this user write there, and is there room on the disk?"
+        raise SeatrialError(attempted, seen=f"{error.filename}: {error.strerror}", hint=hint) from error
     return Scaffolded(directory, tuple(texts), charts)
 
 

@@ -148,7 +148,13 @@ class TrafficProbe:
             if answered >= requests:
                 return
             if self._broken is not None:
-                raise WaitTimeoutError(what, timeout_s=limit_s, last=answered, seen=f"it broke off: {self._broken}")
+                raise WaitTimeoutError(
+                    what,
+                    timeout_s=limit_s,
+                    last=answered,
+                    seen=f"it broke off: {self._broken}",
+                    hint="correct the check or the request: traffic ends where either raises what is no answer's fault",
+                )
             bound = self._bound()
         hint = "give traffic more max_requests, more max_duration_s or a higher rate" if bound < requests else ""
         raise WaitTimeoutError(

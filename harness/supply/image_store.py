@@ -104,7 +104,11 @@ class ImageStore:
                 raise DownloadError(attempted, seen=str(error.explanation or error), hint=hint) from error
         stored = self.find(reference)
         if stored is None:
-            raise DownloadError(attempted, seen="the engine does not know it after the pull")
+            raise DownloadError(
+                attempted,
+                seen="the engine does not know it after the pull",
+                hint="does something else remove images there, e.g. `docker image prune`? try again",
+            )
         return stored
 
     def supplied(self) -> list[tuple[str, str, StoredImage]]:
@@ -135,7 +139,11 @@ class ImageStore:
         try:
             yield client
         except DockerException as error:
-            raise SupplyError(attempted, seen=str(error)) from error
+            raise SupplyError(
+                attempted,
+                seen=str(error),
+                hint="does the engine answer (`docker info`), and does a container use the image (`docker ps -a`)?",
+            ) from error
         except requests.RequestException as error:  # the SDK lets these through when the engine goes away
             raise SupplyError(attempted, seen=str(error), hint="check that the Docker engine still runs") from error
         finally:

@@ -101,7 +101,11 @@ class Pins:
         """
         versions = cast("Mapping[str, str]", self._table.get("versions", {}))
         if name not in versions:
-            raise SupplyError(f"find the pin '{name}'", seen=f"pinned are: {', '.join(sorted(versions))}")
+            raise SupplyError(
+                f"find the pin '{name}'",
+                seen=f"pinned are: {', '.join(sorted(versions))}",
+                hint="pin it in harness/supply/pins.toml, or correct what asks for it",
+            )
         return versions[name]
 
     def published_file(self, name: str, arch: Arch) -> PublishedFile | None:

@@ -102,6 +102,8 @@ _KNOWN_KEYS = {"kind", "version", "pins", "needs", "usual_s", "what", "extends"}
 # Files that say how to build; everything else in a recipe's folders takes part in the build.
 _TABLE_FILE, _COMMON_FILE = "recipe.toml", "common.toml"
 
+_REPAIR = f"recipes come with Seatrial: install it again, or correct what you changed in '{RECIPES}'"
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -209,7 +211,7 @@ class Recipes:
 
     def _get(self, name: str, asked_by: tuple[str, ...]) -> Recipe:
         if name in asked_by:
-            raise SupplyError(f"read recipe '{name}'", seen=f"it needs itself: {' -> '.join([*asked_by, name])}")
+            raise _broken(name, f"it needs itself: {' -> '.join([*asked_by, name])}")
         if name not in self._read:
             self._read[name] = self._parse(name, asked_by)
         return self._read[name]
@@ -217,17 +219,21 @@ class Recipes:
     def _parse(self, name: str, asked_by: tuple[str, ...]) -> Recipe:
         directory = self._directory / name
         if not (directory / _TABLE_FILE).is_file():
-            raise SupplyError(f"find an artifact called '{name}'", seen=f"there are: {', '.join(self.names())}")
+            raise SupplyError(
+                f"find an artifact called '{name}'",
+                seen=f"there are: {', '.join(self.names())}",
+                hint="name one of these",
+            )
         table = _read_table(name, directory / _TABLE_FILE)
         extends = self._directory / table["extends"] if "extends" in table else None
         if extends is not None:
             table = merge(self._common_table(name, extends), table)
         kind = cast("RecipeKind", table.get("kind"))
         if kind not in get_args(RecipeKind):
-            raise SupplyError(f"read recipe '{name}'", seen=f"kind = {kind!r}, known: {get_args(RecipeKind)}")
+            raise _broken(name, f"kind = {kind!r}, known: {get_args(RecipeKind)}")
         unknown = sorted(set(table) - _KNOWN_KEYS - {kind})
         if unknown or "version" not in table:
-            raise SupplyError(f"read recipe '{name}'", seen=f"unknown keys {unknown}" if unknown else "no version")
+            raise _broken(name, f"unknown keys {unknown}" if unknown else "no version")
         pins = {pin: self._pins.version(pin) for pin in [table["version"], *table.get("pins", [])]}
         needs = tuple(table.get("needs", ()))
         needed = {need: self._get(need, (*asked_by, name)).digest for need in needs}
@@ -255,7 +261,7 @@ class Recipes:
     def _common_table(name: str, extends: Path) -> dict[str, Any]:
         """Read what a recipe's siblings have in common, ``{variant}`` being what makes up the rest of its name."""
         if not name.startswith(f"{extends.name}-"):
-            raise SupplyError(f"read recipe '{name}'", seen=f"it extends '{extends.name}', its name says otherwise")
+            raise _broken(name, f"it extends '{extends.name}', its name says otherwise")
         return _read_table(name, extends / _COMMON_FILE, variant=name.removeprefix(f"{extends.name}-"))
 
 
@@ -263,7 +269,11 @@ def _read_table(name: str, path: Path, *, variant: str = "") -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8").replace("{variant}", variant or "{variant}"))
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise SupplyError(f"read recipe '{name}'", seen=f"{path.parent.name}/{path.name}: {error}") from error
+        raise _broken(name, f"{path.parent.name}/{path.name}: {error}") from error
+
+
+def _broken(name: str, seen: str) -> SupplyError:
+    return SupplyError(f"read recipe '{name}'", seen=seen, hint=_REPAIR)
 
 
 def _digest(directories: Sequence[Path], others: Mapping[str, Path], facts: list[object]) -> str:
@@ -287,7 +297,8 @@ def package_files(options: Mapping[str, Any]) -> dict[str, Path]:
     found = {f"package/{_PACKAGE.name}/{name}": _PACKAGE / name for name in sorted(options.get("package-files", ()))}
     missing = sorted(str(path) for path in found.values() if not path.is_file())
     if missing:
-        raise SupplyError("find the package files that a recipe names", seen=f"not there: {', '.join(missing)}")
+        seen = f"not there: {', '.join(missing)}"
+        raise SupplyError("find the package files that a recipe names", seen=seen, hint=_REPAIR)
     return found
 
 

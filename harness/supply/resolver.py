@@ -110,7 +110,9 @@ class Supply:
         """
         recipe = self._recipes.get(name)
         if recipe.kind != "chart":
-            raise SupplyError(f"use {name} as a chart", seen=f"its recipe is of kind '{recipe.kind}'")
+            charts = ", ".join(one for one in self._recipes.names() if self._recipes.get(one).kind == "chart")
+            seen = f"its recipe is of kind '{recipe.kind}'"
+            raise SupplyError(f"use {name} as a chart", seen=seen, hint=f"charts are: {charts}")
         files = self.files(name)
         # Only what was made by a recipe is known to ask for the recipe's images.
         published = not files.provenance.recipe

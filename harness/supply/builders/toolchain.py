@@ -151,7 +151,11 @@ class GoToolchain:
                 (workdir / "go").rename(self._home)
         found = self._in_cache()
         if found is None:
-            raise SupplyError(f"run the Go toolchain of {wanted}", seen=f"no working go below {self._home}")
+            raise SupplyError(
+                f"run the Go toolchain of {wanted}",
+                seen=f"no working go below {self._home}",
+                hint=f"install Go {self._pins.version('go-minimum')} or later and put it on PATH",
+            )
         return found
 
     @property

@@ -38,7 +38,11 @@ def _provenance(recipe: Recipe, *, digest: str, how: str) -> Provenance:
 
 
 def _no_builder(recipe: Recipe) -> SupplyError:
-    return SupplyError(f"build {recipe.name}", seen=f"nothing here builds recipes of kind '{recipe.kind}'")
+    return SupplyError(
+        f"build {recipe.name}",
+        seen=f"nothing here builds recipes of kind '{recipe.kind}'",
+        hint=f"give one of your own: --supply={recipe.name}=...",
+    )
 
 
 @contextlib.contextmanager

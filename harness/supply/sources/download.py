@@ -30,6 +30,9 @@ _CHUNK_BYTES = 1 << 18
 _SERVER_ERROR = 500
 _PROXY_HINT = "check the network and HTTPS_PROXY; or give the path of your own, or let Seatrial build it"
 
+# Said of an archive whose digest was right: the publisher is not to blame, and another download gives the same.
+NOT_AS_PINNED = "correct the pin, or do without: --no-download has it built, --supply takes one of your own"
+
 
 @dataclass(frozen=True)
 class DownloadLimits:
@@ -239,9 +242,9 @@ def _extract(archive: Path, published: PublishedFile, target: Path) -> Path:
         with tarfile.open(archive, "r:gz") as tar:
             member = tar.extractfile(published.member)
             if member is None:
-                raise DownloadError(attempted, seen="it is not a file")
+                raise DownloadError(attempted, seen="it is not a file", hint=NOT_AS_PINNED)
             with target.open("wb") as file:
                 shutil.copyfileobj(member, file)
     except (tarfile.TarError, KeyError, EOFError) as error:
-        raise DownloadError(attempted, seen=str(error)) from error
+        raise DownloadError(attempted, seen=str(error), hint=NOT_AS_PINNED) from error
     return target

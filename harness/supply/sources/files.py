@@ -12,7 +12,7 @@ from harness.supply.artifact import Files, Provenance, SourceName
 from harness.supply.pins import PublishedFile
 from harness.supply.provenance import content_digest
 from harness.supply.recipe import Recipe
-from harness.supply.sources.download import PublishedSource, provenance_of
+from harness.supply.sources.download import NOT_AS_PINNED, PublishedSource, provenance_of
 
 
 class GivenFilesSource:
@@ -80,13 +80,14 @@ def _unpack(archive: Path, published: PublishedFile, target: Path) -> None:
                 if not member.isfile() or not name.is_relative_to(published.member):
                     continue
                 if ".." in name.parts or name.is_absolute():
-                    raise DownloadError(attempted, seen=f"it holds a file called '{member.name}'")
+                    seen = f"it holds a file called '{member.name}'"
+                    raise DownloadError(attempted, seen=seen, hint=NOT_AS_PINNED)
                 content = tar.extractfile(member)
                 path = target / name.relative_to(published.member)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("wb") as file:
                     shutil.copyfileobj(content, file)  # type: ignore[arg-type] # a file has content
     except (tarfile.TarError, EOFError) as error:
-        raise DownloadError(attempted, seen=str(error)) from error
+        raise DownloadError(attempted, seen=str(error), hint=NOT_AS_PINNED) from error
     if not target.is_dir():
-        raise DownloadError(attempted, seen="it is not there")
+        raise DownloadError(attempted, seen="it is not there", hint=NOT_AS_PINNED)

@@ -126,10 +126,16 @@ def test_a_config_file_without_nodes_keeps_the_declared_ones(provider: Provider,
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [("kind: [", "not YAML"), ("kind: Pod", "'Cluster'"), ("", "'Cluster'"), (None, "No such file")]
+    ("text", "why"),
+    [
+        ("kind: [", "not YAML(?s:.*)correct it"),
+        ("kind: Pod", "'Cluster'(?s:.*)begin it with `kind: Cluster`"),
+        ("", "'Cluster'(?s:.*)begin it with `kind: Cluster`"),
+        (None, "No such file(?s:.*)correct the path"),
+    ],
 )
 def test_bad_config_files(provider: Provider, tmp_path: Path, text: str | None, why: str) -> None:
-    """The file is named with what is wrong with it."""
+    """The file is named with what is wrong with it and what to do."""
     config = tmp_path / "kind.yaml"
     if text is not None:
         config.write_text(text, encoding="utf-8")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +94,39 @@ def test_tree_is_drawn_as_it_is(kind: type[BaseException]) -> None:
     """The drawing at the top of the module names every error."""
     assert errors.__doc__ is not None
     assert kind.__name__ in errors.__doc__
+
+
+PACKAGE = Path(errors.__file__).parent
+# Errors that need no hint, by module and class.
+WITHOUT_HINT = {
+    ("evidence/collect.py", "SeatrialError"): "ends as a note of the evidence: nobody is asked to do anything",
+}
+# Those that can be told what to try; the others say it themselves (what is wrong with a setting, what is missing).
+TAKE_A_HINT = {
+    name
+    for name, error in vars(errors).items()
+    if inspect.isclass(error)
+    and issubclass(error, SeatrialError)
+    and "hint" in inspect.signature(error.__init__).parameters
+}
+
+
+def constructions() -> Iterator[tuple[str, ast.Call, str]]:
+    """Every place that makes an error which takes a hint: the module, the call, and the error's name."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
+            if isinstance(node, ast.Call) and name in TAKE_A_HINT:
+                yield str(path.relative_to(PACKAGE)), node, name
+
+
+def test_every_error_says_what_to_try() -> None:
+    """Who makes a typed error gives its hint, but where a reason stands for not doing so."""
+    found = list(constructions())
+    assert len(found) > len(TAKE_A_HINT)
+    silent = {
+        (module, name): call.lineno
+        for module, call, name in found
+        if not any(keyword.arg == "hint" and ast.unparse(keyword.value) != "''" for keyword in call.keywords)
+    }
+    assert silent.keys() == WITHOUT_HINT.keys(), silent
