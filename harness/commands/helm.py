@@ -259,6 +259,15 @@ def uninstall(release: str, *, namespace: str, timeout_s: float) -> Args:
     )
 
 
+# Where Helm keeps the record of each revision, unless HELM_DRIVER says otherwise; see :func:`environment`.
+RECORDS = "secrets"
+
+
+def record_selector(release: str) -> str:
+    """Return the label selector by which Helm finds a release's records (pkg/storage/driver/secrets.go, 3.20 and 4)."""
+    return f"owner=helm,name={release},version"
+
+
 def test(release: str, *, namespace: str, timeout_s: float) -> Args:
     """``helm test``: run the release's test hooks.
 

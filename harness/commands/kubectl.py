@@ -112,6 +112,11 @@ def delete(*resources: str, timeout_s: float, namespace: str = "") -> Args:
     return ("delete", *resources, *_namespace(namespace), *_until_gone(timeout_s))
 
 
+def delete_labelled(kinds: str, selector: str, namespace: str) -> Args:
+    """``kubectl delete`` of the objects of some kinds that a label selector finds; it may find none."""
+    return ("delete", kinds, f"--selector={selector}", *_namespace(namespace), "--ignore-not-found")
+
+
 def delete_namespace(name: str) -> Args:
     """``kubectl delete namespace`` that returns at once."""
     return ("delete", "namespace", name, "--ignore-not-found", "--wait=false")

@@ -13,7 +13,8 @@ from harness.commands import helm, kubectl
 from harness.commands.helm import Args, Dialect, ListedRelease, ReleaseReport, Revision, Values
 from harness.deploy.deployer import ClusterDeployer, Witness
 from harness.deploy.manifests import Manifest
-from harness.deploy.release import Release
+from harness.deploy.release import Release, ResourceRef
+from harness.deploy.watching import reading
 from harness.errors import ChartError, ChartTestError, DeployError, SeatrialError
 from harness.process.command import Command
 from harness.process.outcome import Outcome
@@ -22,6 +23,8 @@ from harness.settings.model import DeploySettings
 from harness.wait import Deadline
 
 NO_VALUES = Values()
+# Says to Helm what uninstalling is to leave (helm.sh/docs/howto/charts_tips_and_tricks, Helm 3.20).
+_POLICY = "helm.sh/resource-policy"
 # Of a failed test's log: assertions are printed last.
 _TEST_LOG_LINES = 40
 
@@ -361,6 +364,10 @@ class HelmDeployer(ClusterDeployer):
     def uninstall(self, release: Release | str, *, namespace: str = "default", timeout_s: float | None = None) -> None:
         """``helm uninstall``; returns when the release's objects and their pods are gone.
 
+        Helm gives up, and keeps its record, when the definition of a kind that is in the release went first: every
+        object of that kind went with it. Then what is left of the release is deleted here, without its hooks, and so is
+        the record. What the chart asks Helm to keep stays either way.
+
         Args:
             release: what :meth:`install` returned, or a name.
             namespace: where a release given by its name is recorded.
@@ -374,9 +381,18 @@ class HelmDeployer(ClusterDeployer):
         known = release if isinstance(release, Release) else Release(release, namespace, "helm")
         if not known.resources:
             known = self._as_sent(known)
+        going = replace(known, resources=_not_kept(known))
         args = helm.uninstall(known.name, namespace=known.namespace, timeout_s=limit_s)
-        self._check(f"uninstall release '{known.name}'", self.run(*args, timeout_s=limit_s))
-        self._wait_until_gone(known, deadline)
+        outcome = self.run(*args, timeout_s=limit_s)
+        orphaned = not outcome.succeeded and self._has_lost_kinds(going)
+        if orphaned:
+            self._delete_left(going, deadline)
+        else:
+            self._check(f"uninstall release '{known.name}'", outcome)
+        self._wait_until_gone(going, deadline)
+        if orphaned:
+            # Last, as Helm does it: while the record is there, the next attempt knows what there is to remove.
+            self._purge_record(known)
         self._live.forget(known.namespace, known.name)
 
     def get_manifest(self, release: str, *, namespace: str = "default", revision: int = 0) -> str:
@@ -400,6 +416,30 @@ class HelmDeployer(ClusterDeployer):
         self.uninstall(release, timeout_s=timeout_s)
 
     # --- within --------------------------------------------------------------------------------------------------
+
+    def _has_lost_kinds(self, release: Release) -> bool:
+        """Whether the cluster no longer knows the kind of some object of the release."""
+        with reading(self._api) as reader:
+            return not all(reader.knows(ref) for ref in release.resources)
+
+    def _delete_left(self, release: Release, deadline: Deadline) -> None:
+        """Delete the release's objects whose kinds are there, last made first."""
+        with reading(self._api) as reader:
+            left = [ref for ref in reversed(release.resources) if reader.exists(ref)]
+        for ref in left:
+            group, _, version = ref.api_version.rpartition("/")
+            kind = f"{ref.kind.lower()}.{version}.{group}" if group else ref.kind.lower()
+            limit_s = max(deadline.remaining_s(), 1.0)
+            args = kubectl.delete(f"{kind}/{ref.name}", namespace=ref.namespace, timeout_s=limit_s)
+            # The margin is for kubectl to say what it waited for; what holds it is told by the wait that follows.
+            outcome = self._runner.run(self._handle.kubectl_command(*args).with_timeout(limit_s + 10))
+            if not outcome.succeeded and "timed out waiting" not in outcome.stderr:
+                outcome.check(hint=f"see `kubectl describe` of {ref}")
+
+    def _purge_record(self, release: Release) -> None:
+        """Remove what Helm has on record of a release, all revisions."""
+        args = kubectl.delete_labelled(helm.RECORDS, helm.record_selector(release.name), release.namespace)
+        self._runner.run(self._handle.kubectl_command(*args)).check()
 
     def _get(self, args: Args, release: str) -> str:
         return self._check(f"read what release '{release}' holds", self.run(*args)).stdout
@@ -479,3 +519,13 @@ def _hint_for(refusal: kubectl.Refusal, told: str) -> str:
     if refusal.kind or refusal.field:
         return "correct the template, or the value it takes this from: `helm template` shows what it makes"
     return "does the cluster answer (`kubectl version`)? the same command says more with --debug"
+
+
+def _not_kept(release: Release) -> tuple[ResourceRef, ...]:
+    """Return the objects of a release that uninstalling takes away: all but those that the chart asks Helm to keep."""
+    kept = {
+        (body["kind"], body["metadata"]["name"])
+        for body in release.manifest
+        if str((body["metadata"].get("annotations") or {}).get(_POLICY, "")).strip().lower() == "keep"
+    }
+    return tuple(ref for ref in release.resources if (ref.kind, ref.name) not in kept)

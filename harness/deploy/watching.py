@@ -90,6 +90,16 @@ class ApiReader:
                 return None
             raise
 
+    def knows(self, ref: ResourceRef) -> bool:
+        """Whether the server has objects of this kind and version at all."""
+        try:
+            self.collection(ref)
+        except ApiStatusError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return False
+            raise
+        return True
+
     def collection(self, ref: ResourceRef) -> str:
         """Return the path of the list that holds `ref`, as the server's discovery names it."""
         root = f"/apis/{ref.api_version}" if "/" in ref.api_version else f"/api/{ref.api_version}"
