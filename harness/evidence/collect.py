@@ -102,6 +102,7 @@ def cluster_collectors(
     return (
         Manifests(releases),
         *(Events(asking, namespace) for namespace in namespaces),
+        *(SeldonDeployments(asking, namespace) for namespace in namespaces),
         *(PodDescriptions(asking, namespace) for namespace in namespaces),
         *(ContainerLogs(asking, namespace, log_tail_lines) for namespace in namespaces),
     )
@@ -156,6 +157,30 @@ def _event_line(event: Mapping[str, Any]) -> str:
         f"{_last_seen(event)} {event.get('type', '')} {event.get('reason', '')} "
         f"{about.get('kind', '')}/{about.get('name', '')}: {event.get('message', '')}{times}"
     )
+
+
+@dataclass(frozen=True)
+class SeldonDeployments:
+    """The SeldonDeployments of a namespace, with the status that Seldon's operator gave each."""
+
+    kubectl: _Kubectl
+    namespace: str
+
+    @property
+    def name(self) -> str:
+        """See :attr:`Collector.name`."""
+        return f"SeldonDeployments of namespace '{self.namespace}'"
+
+    def collect(self, deadline: Deadline) -> Iterator[Finding]:
+        """See :meth:`Collector.collect`; nothing where the cluster has no such kind or the namespace none of it."""
+        kind = "seldondeployments.machinelearning.seldon.io"
+        outcome = self.kubectl.ask(kubectl.get(kind, namespace=self.namespace), deadline)
+        # The second is the server's word where kubectl remembers a kind that went a moment ago.
+        if any(words in outcome.stderr for words in ("have a resource type", "could not find the requested resource")):
+            return
+        found = json.loads(outcome.check().stdout or "{}").get("items", ())
+        if found:
+            yield f"{self.namespace}/seldondeployments.yaml", yaml.safe_dump_all(found, sort_keys=False)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,9 @@ EVENTS = {
     ]
 }
 
+SELDON = "seldondeployments.machinelearning.seldon.io"
+MODELS = {"items": [{"metadata": {"name": "model"}, "status": {"state": "Failed", "description": "no such image"}}]}
+
 
 class Yields:
     """A collector that finds the given texts, and then perhaps fails."""
@@ -131,6 +134,7 @@ def script() -> RecordingRunner:
     runner = RecordingRunner()
     runner.on("kubectl", "get", "events", stdout=json.dumps(EVENTS))
     runner.on("kubectl", "describe", "pods", stdout="Name: a-1\n")
+    runner.on("kubectl", "get", SELDON, stdout=json.dumps(MODELS))
     runner.on("kubectl", "get", "pods", stdout=json.dumps(PODS))
     runner.on("kubectl", "logs", "a-1", "--container=api", "--previous", stdout="old\n")
     runner.on("kubectl", "logs", "a-1", stdout="new\n")
@@ -139,13 +143,16 @@ def script() -> RecordingRunner:
 
 
 def test_namespace_is_collected(tmp_path: Path) -> None:
-    """Events in order, descriptions, and the logs of every container, of predecessors only after a restart."""
+    """Events in order, models' status, descriptions, and every container's log, its predecessor's after a restart."""
     notes = gather(tmp_path, *cluster_collectors(script(), HANDLE, ["demo"], log_tail_lines=500))
     assert notes == []
     assert kept(tmp_path) == {
         "demo/events.txt": (
             "2026-01-01T00:00:01.5Z Normal Scheduled Pod/a-1: on node\n"
             "2026-01-01T00:00:02Z Warning BackOff Pod/a-1: again (x4)\n"
+        ),
+        "demo/seldondeployments.yaml": (
+            "metadata:\n  name: model\nstatus:\n  state: Failed\n  description: no such image\n"
         ),
         "demo/pods.txt": "Name: a-1\n",
         "demo/logs/a-1.prepare.log": "new\n",
@@ -173,6 +180,7 @@ def test_dead_cluster_is_notes_only(tmp_path: Path) -> None:
     notes = gather(tmp_path, *cluster_collectors(runner, HANDLE, ["demo"], [release], log_tail_lines=5))
     assert [note.split(":")[0] for note in notes] == [
         "could not collect events of namespace 'demo'",
+        "could not collect SeldonDeployments of namespace 'demo'",
         "could not collect pod descriptions of namespace 'demo'",
         "could not collect container logs of namespace 'demo'",
     ]
@@ -198,3 +206,23 @@ def test_empty_namespace(tmp_path: Path) -> None:
     runner.on("kubectl", "describe", stdout="")
     assert gather(tmp_path, *cluster_collectors(runner, HANDLE, ["demo"], log_tail_lines=5)) == []
     assert kept(tmp_path) == {"demo/events.txt": "no events\n", "demo/pods.txt": "no pods\n"}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param('error: the server doesn\'t have a resource type "seldondeployments"', id="the kind is unknown"),
+        pytest.param(
+            "Error from server (NotFound): Unable to list: the server could not find the requested resource",
+            id="the kind is gone",
+        ),
+    ],
+)
+def test_cluster_without_seldon(tmp_path: Path, told: str) -> None:
+    """Most clusters have no such kind, which is nothing to note."""
+    runner = RecordingRunner()
+    runner.on("kubectl", "get", SELDON, stderr=told, exit_code=1)
+    runner.on("kubectl", "get", stdout="")
+    runner.on("kubectl", "describe", stdout="")
+    assert gather(tmp_path, *cluster_collectors(runner, HANDLE, ["demo"], log_tail_lines=5)) == []
+    assert "demo/seldondeployments.yaml" not in kept(tmp_path)
