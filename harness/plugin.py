@@ -524,7 +524,7 @@ def seldon_core(site: Site) -> Iterator[SeldonCore]:
 
 @pytest.fixture(scope="session")
 def gateway(site: Site) -> Iterator[Gateway]:
-    """The gateway that models answer behind, in the cluster until the run ends: Ambassador or its stand-in."""
+    """The gateway that models answer behind, in the cluster until the run ends: what stands in for Ambassador."""
     with site.installed_gateway() as gateway:
         yield gateway
 

@@ -204,10 +204,11 @@ class Site:
         """
         assembly = self._assembly
         chart = assembly.supply.chart(AMBASSADOR)
-        versions = {name: assembly.supply.image(f"{name}-image").provenance.version for name in ("contour", "envoy")}
+        parts = () if chart.published else ("contour", "envoy")
+        versions = {name: assembly.supply.image(f"{name}-image").provenance.version for name in parts}
         return install_gateway(
             helm,
-            chart.path,
+            chart,
             load_images=partial(assembly.load_chart_images, self.handle, chart),
             reach=self.load_balancer,
             versions=versions,

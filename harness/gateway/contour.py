@@ -1,7 +1,8 @@
 """Installing the gateway: Contour and Envoy, standing in for Ambassador and for ingress-nginx.
 
 The data plane is real. What stands in is the reading of what was written for those two: see
-:mod:`harness.gateway.routes`.
+:mod:`harness.gateway.routes`. A chart of the user's own in its place (``--supply=ambassador=...``) is installed as it
+is, and reported as what it is: theirs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Protocol
 from harness.access.endpoint import Endpoint
 from harness.commands.helm import Values
 from harness.deploy.release import Release
+from harness.supply.artifact import Chart
 
 # Release, namespace and Service are called as the tutorial calls Ambassador's.
 NAME = "ambassador"
@@ -43,8 +45,9 @@ class Gateway:
     Args:
         endpoint: the balancer's address.
         release: what was installed; uninstall it with the deployer that installed it.
-        stand_in_for: what it stands in for; empty when it is the real thing.
-        versions: program -> version, for the report.
+        stand_in_for: what Seatrial's own chart stands in for; empty for a chart that the user gave, of which nothing
+            more is known.
+        versions: program -> version, for the report; of a chart that the user gave, the chart's.
     """
 
     endpoint: Endpoint
@@ -60,21 +63,21 @@ class Gateway:
 
 def install_gateway(
     helm: Charts,
-    chart: Path,
+    chart: Chart,
     *,
     load_images: Callable[[], object],
     reach: Reach,
     versions: Mapping[str, str],
     values: Values = _NO_VALUES,
 ) -> Gateway:
-    """Install the stand-in and return it once its address is known.
+    """Install supply's chart ``ambassador`` and return the gateway once its address is known.
 
     Args:
         helm: installs the chart; the namespace ``ambassador`` has to be there.
-        chart: supply's chart ``ambassador``.
+        chart: Seatrial's own, or the user's.
         load_images: makes the chart's images present on the nodes.
         reach: finds the balancer's address.
-        versions: program -> version, for the report.
+        versions: program -> version in Seatrial's own chart, for the report.
         values: values for the chart.
 
     Raises:
@@ -82,6 +85,10 @@ def install_gateway(
         WaitTimeoutError: the Service got no address.
     """
     load_images()
-    release = helm.install(NAME, chart, namespace=NAME, values=values)
+    release = helm.install(NAME, chart.path, namespace=NAME, values=values)
     endpoint = reach(NAME, namespace=NAME, port="http")
+    if chart.published:
+        return Gateway(
+            endpoint, release, versions={f"a chart of the user's own, {chart.path}": chart.provenance.version}
+        )
     return Gateway(endpoint, release, STAND_IN_FOR, dict(versions))
