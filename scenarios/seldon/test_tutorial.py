@@ -12,6 +12,7 @@ from harness.deploy.kubectl import KubectlDeployer
 from harness.deploy.seldon import READINESS_PROBE
 from harness.deploy.seldon_core import SeldonCore
 from harness.engine.engine import Engine
+from harness.evidence.write_json import to_document
 from harness.gateway.contour import Gateway
 from harness.images.container import ContainerSpec, RunningContainer
 from harness.images.push import push
@@ -97,23 +98,35 @@ def test_a_model_of_the_chart_scores_through_the_gateway(
         {"rows": [1, None]}
     )
     reward = feedback_body(MESSAGE, MESSAGE, reward=1.0)
-    SeldonResponse.of(seatrial.score(endpoint, reward, path=paths.feedback())).assert_success()
-    assert seatrial.score(endpoint, path=paths.ping, method="GET").assert_status(200).text == "pong"
-    seatrial.score(endpoint, path=paths.metadata, method="GET").assert_status(200).assert_content_type(
-        "application/json"
-    )
+    for path in (paths.feedback("v0.1"), paths.feedback("v1.0")):
+        SeldonResponse.of(seatrial.score(endpoint, reward, path=path)).assert_success()
+    if seldon_core.no_engine:
+        _assert_the_models_own_paths(seatrial, endpoint, paths)
+    else:
+        # The executor answers in the model's place, and has these two instead.
+        for path in ("ready", "live"):
+            seatrial.score(endpoint, path=f"{paths.prefix}/{path}", method="GET").assert_status(200)
 
     helm.uninstall(release)
     assert kubectl.get("seldondeployments", namespace=NAME) == ()
     assert kubectl.get("pods", namespace=NAME) == ()
 
 
-def test_the_run_says_what_is_a_stand_in(seldon_core: SeldonCore, gateway: Gateway, seatrial: Assembly) -> None:
-    """Whoever reads the report learns which part was upstream's own and which stood in for it."""
-    versions = seatrial.recorder.evidence().versions
-    assert versions["gateway"] == str(gateway)
-    assert versions["Seldon Core"] == str(seldon_core)
-    if gateway.stand_in_for:
-        assert "stand-in for Ambassador" in versions["gateway"]
-    if seldon_core.no_engine:
-        assert "without executor" in versions["Seldon Core"]
+def _assert_the_models_own_paths(seatrial: Assembly, endpoint: Endpoint, paths: SeldonPaths) -> None:
+    assert seatrial.score(endpoint, path=paths.ping, method="GET").assert_status(200).text == "pong"
+    health = seatrial.score(endpoint, path=paths.health, method="GET").assert_status(200)
+    SeldonResponse.of(health).assert_str_data("healthy")
+    metadata = seatrial.score(endpoint, path=paths.metadata, method="GET").assert_status(200)
+    metadata.assert_content_type("application/json")
+
+
+def test_the_run_says_what_is_a_stand_in(
+    seldon_core: SeldonCore, gateway: Gateway, seatrial: Assembly, supply: Supply
+) -> None:
+    """Whoever reads run.json learns which part was upstream's own and which stood in for it."""
+    assert gateway.endpoint.url
+    versions = to_document(seatrial.recorder.evidence())["versions"]
+    assert ("stand-in for Ambassador" in versions["gateway"]) is not supply.chart("ambassador").published
+    assert ("without executor" in versions["Seldon Core"]) is not seldon_core.published
+    assert ("stands in for the published chart" in versions["Seldon Core"]) is not seldon_core.published
+    assert seldon_core.version in versions["Seldon Core"]
