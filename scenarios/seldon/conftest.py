@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from harness.deploy.seldon_core import SeldonCore
 from harness.gateway.contour import Gateway
 from harness.images.reference import ImageRef
 from harness.scoring.request import ScoreRequest
+from harness.scoring.response import ScoreResponse
 from harness.scoring.seldon import SeldonMessage, SeldonPaths
 from harness.scoring.seldon_response import SeldonResponse
+from harness.scoring.traffic import TrafficProbe
 from harness.site import Site
 from harness.supply.resolver import Supply
 
@@ -25,6 +28,7 @@ ROWS = [[0.0, 0.0], [1.0, 1.0]]
 
 Deploy = Callable[..., Release]
 AskModel = Callable[[str], SeldonResponse]
+Traffic = Callable[..., AbstractContextManager[TrafficProbe]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,6 +40,23 @@ def assert_the_tutorials_answer(answer: SeldonResponse, image: ImageRef | str) -
     """Hold an answer to the tutorial's: the rows that were asked, under new names, from this image."""
     name = image.name if isinstance(image, ImageRef) else image
     return answer.assert_data(ROWS, names=["t:0", "t:1"]).assert_request_path({"model": name})
+
+
+def is_right(response: ScoreResponse) -> None:
+    """Hold an answer under traffic to the rows that were asked."""
+    SeldonResponse.of(response.assert_status(200)).assert_data(ROWS)
+
+
+def image_of(response: ScoreResponse) -> str:
+    """Return which image answered."""
+    return SeldonResponse.of(response).message.request_path["model"]
+
+
+@pytest.fixture(scope="session")
+def gateway(seldon_core: SeldonCore, gateway: Gateway) -> Gateway:
+    """The run's gateway, after the operator: who takes both locks always takes them in this order."""
+    del seldon_core
+    return gateway
 
 
 @pytest.fixture(scope="session")

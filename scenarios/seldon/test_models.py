@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -15,22 +14,29 @@ from harness.images.reference import ImageRef
 from harness.scoring.grpc import predict_grpc
 from harness.scoring.request import ScoreRequest
 from harness.scoring.response import ScoreResponse
-from harness.scoring.seldon_response import SeldonResponse
-from harness.scoring.traffic import TrafficProbe
+from harness.scoring.seldon import SeldonPaths
 from harness.scoring.verdict import ErrorBudget
 from harness.scoring.weights import assert_weights, count_variants
-from scenarios.seldon.conftest import MESSAGE, ROWS, AskModel, Deploy, assert_the_tutorials_answer
+from harness.wait import wait_until
+from scenarios.seldon.conftest import (
+    MESSAGE,
+    ROWS,
+    AskModel,
+    Deploy,
+    Traffic,
+    assert_the_tutorials_answer,
+    image_of,
+    is_right,
+)
 
-Traffic = Callable[..., AbstractContextManager[TrafficProbe]]
 REQUESTS = 400
 
 
-def _is_right(response: ScoreResponse) -> None:
-    SeldonResponse.of(response.assert_status(200)).assert_data(ROWS)
-
-
-def _image_of(response: ScoreResponse) -> str:
-    return SeldonResponse.of(response).message.request_path["model"]
+def _envoys(kubectl: KubectlDeployer, gateway: Gateway) -> set[str]:
+    """The gateway's Envoy pods, by what makes a pod itself; those that leave do not count."""
+    selector = f"app.kubernetes.io/instance={gateway.release.name},app.kubernetes.io/component=envoy"
+    pods = kubectl.get("pods", namespace=gateway.release.namespace, selector=selector)
+    return {pod["metadata"]["uid"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
 
 
 def test_models_share_a_gateway_and_answer_their_own_path_only(
@@ -42,22 +48,31 @@ def test_models_share_a_gateway_and_answer_their_own_path_only(
     predictor: Predictor,
     next_model_image: ImageRef,
     model_image: ImageRef,
+    gateway: Gateway,
     seatrial: Assembly,
+    namespace: str,
 ) -> None:
-    """Two models, two answers; when one is removed its path is nobody's, and the other never misses a request."""
+    """Two models, two answers, and none elsewhere; one removed, its path is nobody's and the other misses nothing."""
     deploy("first", predictor)
     second = deploy("second", replace(predictor, image=next_model_image))
     assert_the_tutorials_answer(ask_model("first"), model_image)
     assert_the_tutorials_answer(ask_model("second"), next_model_image)
+    for nobody in (SeldonPaths.through_gateway(namespace, "third"), SeldonPaths.through_gateway("elsewhere", "first")):
+        seatrial.score(gateway.endpoint, MESSAGE.body, path=nobody.predictions()).assert_status(404)
 
-    with traffic(request_to("first"), check=_is_right, rate_per_s=30, name="the model that stays") as probe:
+    with traffic(request_to("first"), check=is_right, rate_per_s=30, name="the model that stays") as probe:
         probe.at_least(30)
         with probe.phase("remove the other"):
             seldon.delete(second)
         probe.at_least(probe.answered + 30)
     probe.verdict.assert_within(ErrorBudget(max_failed=0, min_requests=60))
-    gone = seatrial.transport.send(request_to("second"))
-    assert gone.status == 404, gone.summary()
+    wait_until(
+        "see the removed model's path lead nowhere",
+        lambda: seatrial.transport.send(request_to("second")),
+        done=lambda answer: answer.status == 404,
+        timeout_s=30,
+        describe=ScoreResponse.summary,
+    )
 
 
 def test_an_update_loses_no_request(
@@ -71,7 +86,7 @@ def test_an_update_loses_no_request(
 ) -> None:
     """A model moves to a new image under steady traffic: every answer is right, and at the end it is the new one's."""
     deploy("model", predictor)
-    with traffic(request_to("model"), check=_is_right, rate_per_s=30, keep_alive=False, variant=_image_of) as probe:
+    with traffic(request_to("model"), check=is_right, rate_per_s=30, keep_alive=False, variant=image_of) as probe:
         probe.at_least(60)
         with probe.phase("update"):
             deploy("model", replace(predictor, image=next_model_image))
@@ -101,15 +116,20 @@ def test_a_gateway_is_restarted_under_traffic(
     gateway: Gateway,
     predictor: Predictor,
 ) -> None:
-    """The data plane is replaced pod by pod, and no request is lost."""
+    """The data plane is replaced pod by pod, every pod of it, and no request is lost."""
     deploy("model", predictor)
-    with traffic(request_to("model"), check=_is_right, rate_per_s=30, keep_alive=False) as probe:
+    before = _envoys(kubectl, gateway)
+    with traffic(request_to("model"), check=is_right, rate_per_s=30, keep_alive=False) as probe:
         probe.at_least(30)
         with probe.phase("restart"):
-            kubectl.run("rollout", "restart", "deployment/ambassador", "--namespace", gateway.release.namespace)
-            kubectl.rollout_status("ambassador", namespace=gateway.release.namespace)
+            where = gateway.release.namespace
+            kubectl.run("rollout", "restart", "deployment/ambassador", "--namespace", where).check()
+            kubectl.rollout_status("ambassador", namespace=where)
         probe.at_least(probe.answered + 30)
     probe.verdict.assert_within(ErrorBudget(max_failed=0, min_requests=60))
+    after = _envoys(kubectl, gateway)
+    assert len(after) == len(before)
+    assert before.isdisjoint(after)
 
 
 def test_grpc_goes_through_the_same_gateway(
