@@ -26,6 +26,10 @@ APP = Path(__file__).parents[2] / "fixtures" / "apps" / "seldon-ml-score-compone
 MESSAGE = SeldonMessage.tensor([[0, 0], [1, 1]], names=["a", "b"])
 ROWS = [[0.0, 0.0], [1.0, 1.0]]
 
+# The oldest Kubernetes that these stories were run on. On an older one the operator's HorizontalPodAutoscalers
+# (autoscaling/v2, from 1.23) and its webhook's conditions (from 1.28) are missing.
+OLDEST = (1, 33)
+
 Deploy = Callable[..., Release]
 AskModel = Callable[[str], SeldonResponse]
 Traffic = Callable[..., AbstractContextManager[TrafficProbe]]
@@ -34,6 +38,13 @@ Traffic = Callable[..., AbstractContextManager[TrafficProbe]]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Install and take away before the others: theirs stays until the run ends, and a cluster has one at a time."""
     items.sort(key=lambda item: item.path != Path(__file__).parent / "test_installation.py")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kubernetes_that_will_do(kubernetes_version: str) -> None:
+    """Leave these stories out where Seldon's operator has not been tried."""
+    if tuple(int(part) for part in kubernetes_version.split(".")) < OLDEST:
+        pytest.skip(f"Seldon's stories need Kubernetes 1.33 or later; this is {kubernetes_version}")
 
 
 def assert_the_tutorials_answer(answer: SeldonResponse, image: ImageRef | str) -> SeldonResponse:
