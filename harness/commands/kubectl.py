@@ -112,9 +112,9 @@ def delete(*resources: str, timeout_s: float, namespace: str = "") -> Args:
     return ("delete", *resources, *_namespace(namespace), *_until_gone(timeout_s))
 
 
-def delete_labelled(kinds: str, selector: str, namespace: str) -> Args:
-    """``kubectl delete`` of the objects of some kinds that a label selector finds; it may find none."""
-    return ("delete", kinds, f"--selector={selector}", *_namespace(namespace), "--ignore-not-found")
+def delete_labelled(kinds: str, selector: str, *, namespace: str, timeout_s: float) -> Args:
+    """``kubectl delete`` of what a label selector finds, if anything, until it and all it owns are gone."""
+    return ("delete", kinds, f"--selector={selector}", *_namespace(namespace), *_until_gone(timeout_s))
 
 
 def delete_namespace(name: str) -> Args:

@@ -11,6 +11,7 @@ from typing import Any
 from harness.cluster.provider import ClusterHandle
 from harness.commands import helm, kubectl
 from harness.commands.helm import Args, Dialect, ListedRelease, ReleaseReport, Revision, Values
+from harness.deploy import seldon_rollout
 from harness.deploy.deployer import ClusterDeployer, Witness
 from harness.deploy.manifests import Manifest
 from harness.deploy.release import Release, ResourceRef
@@ -25,6 +26,8 @@ from harness.wait import Deadline
 NO_VALUES = Values()
 # Says to Helm what uninstalling is to leave (helm.sh/docs/howto/charts_tips_and_tricks, Helm 3.20).
 _POLICY = "helm.sh/resource-policy"
+# Nothing holds Helm's records: this is for a server that is busy.
+_PURGE_S = 30.0
 # Of a failed test's log: assertions are printed last.
 _TEST_LOG_LINES = 40
 
@@ -366,7 +369,8 @@ class HelmDeployer(ClusterDeployer):
 
         Helm gives up, and keeps its record, when the definition of a kind that is in the release went first: every
         object of that kind went with it. Then what is left of the release is deleted here, without its hooks, and so is
-        the record. What the chart asks Helm to keep stays either way.
+        the record; of a SeldonDeployment that is what the operator made of it. What the chart asks Helm to keep stays
+        either way.
 
         Args:
             release: what :meth:`install` returned, or a name.
@@ -423,9 +427,12 @@ class HelmDeployer(ClusterDeployer):
             return not all(reader.knows(ref) for ref in release.resources)
 
     def _delete_left(self, release: Release, deadline: Deadline) -> None:
-        """Delete the release's objects whose kinds are there, last made first."""
+        """Delete the release's objects whose kinds are there, last made first, and what was made of those that were."""
         with reading(self._api) as reader:
             left = [ref for ref in reversed(release.resources) if reader.exists(ref)]
+            models = [ref for ref in release.resources if ref.kind == seldon_rollout.KIND and not reader.knows(ref)]
+        for ref in models:
+            self._delete_orphans(ref, deadline)
         for ref in left:
             group, _, version = ref.api_version.rpartition("/")
             kind = f"{ref.kind.lower()}.{version}.{group}" if group else ref.kind.lower()
@@ -438,7 +445,9 @@ class HelmDeployer(ClusterDeployer):
 
     def _purge_record(self, release: Release) -> None:
         """Remove what Helm has on record of a release, all revisions."""
-        args = kubectl.delete_labelled(helm.RECORDS, helm.record_selector(release.name), release.namespace)
+        args = kubectl.delete_labelled(
+            helm.RECORDS, helm.record_selector(release.name), namespace=release.namespace, timeout_s=_PURGE_S
+        )
         self._runner.run(self._handle.kubectl_command(*args)).check()
 
     def _get(self, args: Args, release: str) -> str:

@@ -32,6 +32,8 @@ API_VERSION = "machinelearning.seldon.io/v1"
 KIND = "SeldonDeployment"
 # On every object the operator makes for a SeldonDeployment and on their pods; the value is its name.
 LABEL_DEPLOYMENT = "seldon-deployment-id"
+# Kinds of what the operator makes; those that a SeldonDeployment did not ask for are not there.
+CHILDREN = "deployments,services,horizontalpodautoscalers,poddisruptionbudgets"
 # On a predictor: its pods have no executor.
 NO_ENGINE = "seldon.io/no-engine"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
@@ -17,7 +16,6 @@ from harness.errors import SeldonOperatorError
 from harness.images.reference import ImageRef
 from harness.site import Site
 from harness.supply.resolver import Supply
-from harness.wait import wait_until
 
 # Release and namespace have the same name, the tutorial's.
 MODEL, OPERATOR, GATEWAY = "test-ml-seldon-app", "seldon-core", "ambassador"
@@ -90,13 +88,8 @@ def test_nothing_is_left_whatever_goes_first(
         for part in order:
             helm.uninstall(releases[part])
             assert helm.list(namespace=part) == ()
+            assert _within(kubectl, part) == IN_EVERY_NAMESPACE
         for part in order:
-            wait_until(
-                f"see namespace '{part}' emptied",
-                partial(_within, kubectl, part),
-                done=lambda left: left == IN_EVERY_NAMESPACE,
-                timeout_s=60,
-            )
             kubectl.run("delete", "namespace", part, "--wait=false").check()
         kubectl.run("wait", "--for=delete", *sorted(NAMESPACES), "--timeout=90s", timeout_s=100).check()
         assert _of_the_cluster(kubectl) == before - NAMESPACES

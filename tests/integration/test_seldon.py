@@ -225,13 +225,20 @@ def test_the_single_model_chart_is_waited_for(
     namespace: str,
     model_image: ImageRef,
     predict: Predict,
+    kubectl: KubectlDeployer,
 ) -> None:
-    """A release of the chart is installed when its model answers; the older name of the image's value is taken."""
+    """A release of the chart is installed when its model answers, also with what scales it; the image's older value."""
     name = dns_label("test-ml-seldon-app")
     values = Values(
-        inline={"noEngine": core.no_engine, "model": {"readinessProbe": dict(READINESS_PROBE)}},
+        inline={
+            "noEngine": core.no_engine,
+            "model": {"readinessProbe": dict(READINESS_PROBE)},
+            "hpa": {"enabled": True, "maxReplicas": 2},
+        },
         overrides={"model.image.name": model_image.name},
     )
     release = helm.install(name, supply.chart("seldon-single-model").path, namespace=namespace, values=values)
     assert predict(f"{name}-default").assert_status(200).json()["data"] == ANSWER
+    (scaler,) = kubectl.get("horizontalpodautoscalers", namespace=namespace)
+    assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (1, 2)
     helm.uninstall(release)

@@ -24,7 +24,11 @@ MODEL = {
 }
 SETTINGS = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "n"}}
 APP = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "app", "namespace": "n"}}
-PURGE = ("delete", "secrets", "--selector=owner=helm,name=app,version", "--namespace", "n", "--ignore-not-found")
+PURGE = ("secrets", "--selector=owner=helm,name=app,version")
+ORPHANS = (
+    "deployments,services,horizontalpodautoscalers,poddisruptionbudgets",
+    "--selector=seldon-deployment-id=model",
+)
 
 
 class Deployer(HelmDeployer):
@@ -53,13 +57,22 @@ def release_of(*bodies: dict[str, Any]) -> Release:
 def deletions(runner: RecordingRunner) -> list[tuple[str, ...]]:
     """What kubectl was asked to delete."""
     asked = [command.argv for command in runner.commands if command.program == "kubectl"]
-    return [argv[argv.index("delete") :] for argv in asked if "delete" in argv]
+    assert all("--namespace n" in " ".join(argv) for argv in asked)
+    words = [argv[argv.index("delete") + 1 :] for argv in asked]
+    return [(what, second) if second.startswith("--selector") else (what,) for what, second, *_ in words]
 
 
 def test_a_release_whose_kind_is_gone_is_gone(runner: RecordingRunner) -> None:
-    """With the definition went the objects: nothing is left but Helm's record, and that goes, too."""
+    """With the definition went the object: what the operator made of it goes, and last of all Helm's record."""
     runner.on("kubectl", "delete")
     Deployer(runner, ScriptedServer()).uninstall(release_of(MODEL))
+    assert deletions(runner) == [ORPHANS, PURGE]
+
+
+def test_only_seldons_kind_is_known_to_leave_something(runner: RecordingRunner) -> None:
+    """Of any other kind that is gone there is nothing to look for."""
+    runner.on("kubectl", "delete")
+    Deployer(runner, ScriptedServer()).uninstall(release_of({**MODEL, "apiVersion": "a/v1", "kind": "Model"}))
     assert deletions(runner) == [PURGE]
 
 
@@ -68,7 +81,7 @@ def test_a_release_known_by_its_name_is_looked_up_first(runner: RecordingRunner)
     runner.on("helm", "get", "manifest", stdout=yaml.safe_dump(MODEL))
     runner.on("kubectl", "delete")
     Deployer(runner, ScriptedServer()).uninstall("app", namespace="n")
-    assert deletions(runner) == [PURGE]
+    assert deletions(runner) == [ORPHANS, PURGE]
 
 
 def test_what_is_left_of_it_is_deleted_before_the_record(runner: RecordingRunner) -> None:
@@ -80,11 +93,7 @@ def test_what_is_left_of_it_is_deleted_before_the_record(runner: RecordingRunner
     server.lists["/apis/apps/v1/namespaces/n/deployments/app"] = [found, gone]
     runner.on("kubectl", "delete")
     Deployer(runner, server).uninstall(release_of(SETTINGS, APP, MODEL))
-    assert [(argv[1], argv == PURGE) for argv in deletions(runner)] == [
-        ("deployment.v1.apps/app", False),
-        ("configmap/settings", False),
-        ("secrets", True),
-    ]
+    assert deletions(runner) == [ORPHANS, ("deployment.v1.apps/app",), ("configmap/settings",), PURGE]
 
 
 def test_the_record_stays_while_something_else_does(runner: RecordingRunner) -> None:
@@ -94,6 +103,7 @@ def test_the_record_stays_while_something_else_does(runner: RecordingRunner) -> 
     server.lists["/api/v1/namespaces/n/configmaps"] = [
         listing("ConfigMap", {"metadata": {"name": "settings", "uid": "u"}})
     ]
+    runner.on("kubectl", "delete", ORPHANS[0])
     runner.on("kubectl", "delete", stderr="error: timed out waiting for the condition", exit_code=1)
     with pytest.raises(WaitTimeoutError, match="configmap/settings"):
         Deployer(runner, server).uninstall(release_of(SETTINGS, MODEL))
@@ -116,7 +126,7 @@ def test_what_the_chart_keeps_is_not_waited_for(helm_gives_up: bool) -> None:
     runner.on("kubectl", "delete")
     metadata = {**SETTINGS["metadata"], "annotations": {"helm.sh/resource-policy": "keep"}}  # type: ignore[dict-item]
     Deployer(runner, server).uninstall(release_of({**SETTINGS, "metadata": metadata}, MODEL))
-    assert deletions(runner) == ([PURGE] if helm_gives_up else [])
+    assert deletions(runner) == ([ORPHANS, PURGE] if helm_gives_up else [])
 
 
 def test_a_kind_is_known_by_its_version() -> None:
