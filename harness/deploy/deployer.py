@@ -15,8 +15,9 @@ from harness.cleanup import CleanupStack
 from harness.cluster.provider import ClusterHandle
 from harness.commands import kubectl
 from harness.deploy import seldon_rollout
-from harness.deploy.release import Release, ResourceRef
+from harness.deploy.release import Release
 from harness.deploy.rollout import wait_for_deletion, wait_for_release
+from harness.deploy.watching import reading
 from harness.process.runner import Runner
 from harness.settings.model import DeploySettings
 from harness.wait import Deadline
@@ -187,20 +188,24 @@ class ClusterDeployer(ABC):
             if "_api" in self.__dict__:
                 self._api.close()  # type: ignore[no-untyped-call] # the client has no types
 
-    def _delete_orphans(self, ref: ResourceRef, deadline: Deadline) -> None:
-        """Delete what Seldon's operator made of a SeldonDeployment whose kind is gone, until the pods are gone, too.
+    def _delete_orphans(self, release: Release, deadline: Deadline) -> None:
+        """Delete what Seldon's operator made of SeldonDeployments whose kind is gone, until the pods are gone, too.
 
         The garbage collector looks for new kinds every 30 seconds. Of one that came and went again in that time it does
         not know that the owners are gone, cannot ask any more ("unable to get REST mapping", seen with Kubernetes
         1.34), and lets the Deployments run on for good.
         """
-        limit_s = max(deadline.remaining_s(), 1.0)
-        selector = f"{seldon_rollout.LABEL_DEPLOYMENT}={ref.name}"
-        args = kubectl.delete_labelled(
-            seldon_rollout.CHILDREN, selector, namespace=ref.namespace or "default", timeout_s=limit_s
-        )
-        # The margin is for kubectl to say what it waited for.
-        self._runner.run(self._handle.kubectl_command(*args).with_timeout(limit_s + 10)).check()
+        models = [ref for ref in release.resources if ref.kind == seldon_rollout.KIND]
+        with reading(self._api) as reader:
+            orphaning = [ref for ref in models if not reader.knows(ref)]
+        for ref in orphaning:
+            limit_s = max(deadline.remaining_s(), 1.0)
+            selector = f"{seldon_rollout.LABEL_DEPLOYMENT}={ref.name}"
+            args = kubectl.delete_labelled(
+                seldon_rollout.CHILDREN, selector, namespace=ref.namespace or "default", timeout_s=limit_s
+            )
+            # The margin is for kubectl to say what it waited for.
+            self._runner.run(self._handle.kubectl_command(*args).with_timeout(limit_s + 10)).check()
 
     def _wait_until_gone(self, release: Release, deadline: Deadline) -> None:
         """Return when the release's objects and their pods are gone; at least a second is left to see it.

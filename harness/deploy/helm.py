@@ -11,7 +11,6 @@ from typing import Any
 from harness.cluster.provider import ClusterHandle
 from harness.commands import helm, kubectl
 from harness.commands.helm import Args, Dialect, ListedRelease, ReleaseReport, Revision, Values
-from harness.deploy import seldon_rollout
 from harness.deploy.deployer import ClusterDeployer, Witness
 from harness.deploy.manifests import Manifest
 from harness.deploy.release import Release, ResourceRef
@@ -393,6 +392,8 @@ class HelmDeployer(ClusterDeployer):
             self._delete_left(going, deadline)
         else:
             self._check(f"uninstall release '{known.name}'", outcome)
+        # Helm remembers kinds for a while: also where it does not give up, one may be gone.
+        self._delete_orphans(going, deadline)
         self._wait_until_gone(going, deadline)
         if orphaned:
             # Last, as Helm does it: while the record is there, the next attempt knows what there is to remove.
@@ -427,12 +428,9 @@ class HelmDeployer(ClusterDeployer):
             return not all(reader.knows(ref) for ref in release.resources)
 
     def _delete_left(self, release: Release, deadline: Deadline) -> None:
-        """Delete the release's objects whose kinds are there, last made first, and what was made of those that were."""
+        """Delete the release's objects whose kinds are there, last made first."""
         with reading(self._api) as reader:
             left = [ref for ref in reversed(release.resources) if reader.exists(ref)]
-            models = [ref for ref in release.resources if ref.kind == seldon_rollout.KIND and not reader.knows(ref)]
-        for ref in models:
-            self._delete_orphans(ref, deadline)
         for ref in left:
             group, _, version = ref.api_version.rpartition("/")
             kind = f"{ref.kind.lower()}.{version}.{group}" if group else ref.kind.lower()

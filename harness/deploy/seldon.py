@@ -239,10 +239,7 @@ class SeldonDeployer(ClusterDeployer):
         # Uninstalling the operator takes the kind away and every object of it: then only what it made may be left.
         if not outcome.succeeded and "have a resource type" not in told and "timed out waiting" not in told:
             outcome.check(hint=f"see `kubectl describe` of {release.resources[0]}")
-        with reading(self._api) as reader:
-            orphaned = not reader.knows(release.resources[0])
-        if orphaned:
-            self._delete_orphans(release.resources[0], deadline)
+        self._delete_orphans(release, deadline)
         self._wait_until_gone(whole, deadline)
         self._live.forget(release.namespace, release.name)
 
