@@ -10,7 +10,6 @@ from uuid import uuid4
 import docker
 import pytest
 import requests
-import yaml
 
 from harness.access.endpoint import Endpoint
 from harness.cluster.provider import ClusterHandle
@@ -199,7 +198,7 @@ def test_always_pulling_pods_run_what_was_pushed_last(
         return requests.get(f"{endpoint.url}/hello", timeout=5).text
 
     push(engine, app.build(base), cluster.registry)
-    manifests.apply(yaml.safe_load(ALWAYS.replace("IMAGE", app.name)), namespace=namespace)
+    manifests.apply(ALWAYS.replace("IMAGE", app.name), namespace=namespace)
     assert answer() == app.content
     push(engine, app.build(base), cluster.registry)
     kubectl.run("rollout", "restart", "deployment/always", f"--namespace={namespace}").check()

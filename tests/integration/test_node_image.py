@@ -45,9 +45,14 @@ _START_CONTAINERD = (
 
 
 def _shell(client: docker.DockerClient, image: str, script: str) -> str:
-    return client.containers.run(
-        image, entrypoint=["sh", "-ec"], command=[script], remove=True, privileged=True, volumes=["/var"]
-    ).decode()
+    container = client.containers.run(
+        image, entrypoint=["sh", "-ec"], command=[script], detach=True, privileged=True, volumes=["/var"]
+    )
+    try:
+        assert container.wait()["StatusCode"] == 0, container.logs().decode()
+        return bytes(container.logs(stderr=False)).decode()
+    finally:
+        container.remove(force=True, v=True)  # what `run` removes with `remove=True` leaves its volume behind
 
 
 def test_labels_name_the_recipe_and_no_owner(client: docker.DockerClient, image: str, recipe: Recipe) -> None:

@@ -29,7 +29,6 @@ TEST = """
     from pathlib import Path
 
     import requests
-    import yaml
     from harness.wait import wait_until
 
     SIDE, OTHER = os.environ["SIDE"], os.environ["OTHER"]
@@ -37,7 +36,7 @@ TEST = """
     def test_it(build_image, load_image, fixed_namespace, manifests, port_forward):
         namespace = fixed_namespace("test-ml-app")
         load_image(build_image(Path(SIDE).absolute(), name="example/two-runs:latest"))
-        manifests.apply(yaml.safe_load(Path("app.yaml").read_text()), namespace=namespace)
+        manifests.apply(Path("app.yaml"), namespace=namespace)
         endpoint = port_forward("deployment/app", namespace=namespace, remote_port=5000)
 
         def answer():
@@ -45,14 +44,14 @@ TEST = """
 
         assert answer() == SIDE
         Path(f"{SIDE}.up").touch()
-        wait_until("see the other run's service up", Path(f"{OTHER}.up").exists, timeout_s=150)
+        wait_until("see the other run's service up", Path(f"{OTHER}.up").exists, timeout_s=400)
         assert answer() == SIDE
         if SIDE == "right":
             wait_until("see the other run end", Path("left.ended").exists, timeout_s=60)
             assert answer() == SIDE
 """
 # A cluster and a service each, side by side.
-RUN_TIMEOUT_S = 240.0
+RUN_TIMEOUT_S = 480.0
 
 
 def test_two_runs_at_once(child: ChildProject, supply: Supply) -> None:
