@@ -119,6 +119,11 @@ class FakeEngine(Engine):
         return cast("DockerClient", self.docker)
 
 
+def _must_be_there(reference: str) -> None:
+    """Stand for the pull of a node image, of which there is no need here."""
+    raise AssertionError(f"the engine lacks {reference}")
+
+
 class Host:
     """A host with an engine, a kind and one cache: what the runs on it share.
 
@@ -158,6 +163,7 @@ class Host:
             kind_path=Path("/bin/kind"),
             kubectl=lambda _: Path("/bin/kubectl"),
             node_image=lambda version: f"node:{version}",
+            pull=_must_be_there,
             registry=None,
             cleanup=CleanupStack(),
             run=run or Run.begin(),
