@@ -87,6 +87,17 @@ def test_the_corrected_version_is_a_safe_upgrade(checker: ChartChecker) -> None:
     assert _told(checker.check(CHARTS / "helm-ml-score-app-next", baseline)) == []
 
 
+def test_a_chart_that_asks_for_the_version_suits_old_and_new_alike(renderer: Renderer, supply: Supply) -> None:
+    """Nothing is found in the larger chart for 1.21 or 1.34, with nothing allowed: each is rendered what it serves."""
+
+    def schema(version: str) -> KubernetesSchema:
+        return KubernetesSchema.from_file(version, supply.files(f"kubernetes-schema-{version}").path / "swagger.json")
+
+    report = ChartChecker(renderer, schema, ("1.21", "1.34")).check(CHARTS / "score-platform")
+    assert _told(report) == []
+    assert report.allowed == ()
+
+
 def test_circular_dependencies_are_named(checker: ChartChecker, tmp_path: Path) -> None:
     """Two charts that take each other in: the message shows the circle instead of going around it."""
     for name, other in (("one", "two"), ("two", "one")):

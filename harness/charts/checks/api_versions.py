@@ -101,18 +101,7 @@ def _judge(chart: Chart, one: RenderedObject, context: Context, version: str) ->
     schema = context.schemas[version]
     named = f"{one.name}: {api_version}"
     if schema.serves(*key):
-        if (gone := _DEPRECATED.get(key)) and _number(gone.version) <= _number(version):
-            hint = f"write {gone.instead}" if gone.instead else "nothing takes its place"
-            return _finding(
-                DEPRECATED, chart, one, f"{named} {kind} is deprecated since Kubernetes {gone.version}", hint
-            )
-        if preview := _PREVIEW.search(api_version):
-            # Beta APIs are off by default since 1.24, alpha ones always were:
-            # https://kubernetes.io/docs/reference/using-api/#api-versioning
-            message = f"{named} is an {preview[1]} API" if preview[1] == "alpha" else f"{named} is a beta API"
-            hint = _instead(schema, kind, api_version) or "say in the chart's documentation that it must be switched on"
-            return _finding(DEPRECATED, chart, one, f"{message}, which a cluster serves only when told to", hint)
-        return None
+        return _judge_served(chart, one, schema, version)
     if gone := _REMOVED.get(key):
         message = f"{named} {kind} is not served since Kubernetes {gone.version}"
         return _finding(
@@ -124,6 +113,51 @@ def _judge(chart: Chart, one: RenderedObject, context: Context, version: str) ->
     message = f"{named} {kind} is not served by this version of Kubernetes"
     hint = f"served by {', '.join(served)}" if served else _instead(schema, kind, api_version)
     return _finding(REMOVED, chart, one, message, hint or "correct apiVersion or kind")
+
+
+def _judge_served(chart: Chart, one: RenderedObject, schema: KubernetesSchema, version: str) -> Finding | None:
+    key = api_version, kind = str(one.body.get("apiVersion")), str(one.body.get("kind"))
+    if (gone := _DEPRECATED.get(key)) and _number(gone.version) <= _number(version):
+        hint = f"write {gone.instead}" if gone.instead else "nothing takes its place"
+        return _finding(
+            DEPRECATED,
+            chart,
+            one,
+            f"{one.name}: {api_version} {kind} is deprecated since Kubernetes {gone.version}",
+            hint,
+        )
+    if gone := _REMOVED.get(key):
+        return _going(chart, one, schema, gone)
+    if preview := _PREVIEW.search(api_version):
+        return _preview(chart, one, schema, is_alpha=preview[1] == "alpha")
+    return None
+
+
+def _going(chart: Chart, one: RenderedObject, schema: KubernetesSchema, gone: Removal) -> Finding | None:
+    """Judge what is served still, and later no more: there is nothing to say where nothing else can be written yet."""
+    api_version, kind = str(one.body.get("apiVersion")), str(one.body.get("kind"))
+    if gone.instead and not schema.serves(gone.instead, kind):
+        return None
+    hint = f"write {gone.instead}" if gone.instead else "nothing takes its place"
+    return _finding(
+        DEPRECATED, chart, one, f"{one.name}: {api_version} {kind} is gone in Kubernetes {gone.version}", hint
+    )
+
+
+# Since then a new beta API is off by default. Those from before stayed on until they were removed, see _REMOVED.
+# https://kubernetes.io/docs/reference/using-api/#api-versioning
+_BETA_OFF = "1.24"
+
+
+def _preview(chart: Chart, one: RenderedObject, schema: KubernetesSchema, *, is_alpha: bool) -> Finding | None:
+    """Judge an alpha or a beta API that is served: alpha ones always have to be switched on."""
+    api_version, kind = str(one.body.get("apiVersion")), str(one.body.get("kind"))
+    instead = _instead(schema, kind, api_version)
+    message = f"{one.name}: {api_version} is {'an alpha' if is_alpha else 'a beta'} API"
+    if is_alpha or _number(schema.version) >= _number(_BETA_OFF):
+        hint = instead or "say in the chart's documentation that it must be switched on"
+        return _finding(DEPRECATED, chart, one, f"{message}, which a cluster serves only when told to", hint)
+    return _finding(DEPRECATED, chart, one, f"{message}, and there is a stable one", instead) if instead else None
 
 
 def _instead(schema: KubernetesSchema, kind: str, api_version: str) -> str:
