@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from harness.charts.chart import Chart
+from harness.charts.declaration import RENDERS
 from harness.commands.helm import Values, merged_values
 from harness.errors import ChartError
 
@@ -15,8 +16,6 @@ Verb = Literal["install", "upgrade", "rollback", "uninstall", "test", "score", "
 Via = Literal["load-balancer", "node-port", "port-forward", "api-proxy"]
 
 VERBS: tuple[str, ...] = get_args(Verb)
-# Steps that render the chart, and so have values of their own.
-RENDERS = ("install", "upgrade")
 
 
 @dataclass(frozen=True)

@@ -147,6 +147,30 @@ def charts_among(files: Iterable[str]) -> list[str]:
     return sorted(chart for chart in found if not _is_within(chart, found))
 
 
+def extract_charts(repository: Repository, commit: str, into: Path) -> list[str]:
+    """Write all charts as they were at `commit` to `into` and return their directories.
+
+    All of them, because one may be made of others; and the values files outside them that their cases name.
+    """
+    files = repository.files_at(commit)
+    charts = charts_among(files)
+    if not charts:
+        return []
+    repository.extract(commit, charts, into)
+    values = set()
+    for chart in charts:
+        file = into / chart / declaration.FILE
+        try:
+            declared = declaration.parse(file.read_text(encoding="utf-8"), str(file)) if file.is_file() else None
+        except ChartError:
+            continue  # whoever reads the chart is told
+        for case in declared.cases if declared else ():
+            values |= {posixpath.normpath(posixpath.join(chart, path)) for path in case.values_files()}
+    if outside := sorted(path for path in values & set(files) if not (into / path).exists()):
+        repository.extract(commit, outside, into)
+    return charts
+
+
 def charts_below(directory: Path) -> list[Path]:
     """Return the charts below a directory that its pyproject.toml does not leave out; hidden directories hold none.
 
@@ -191,7 +215,8 @@ def _watch(root: Path, chart: str, project: Project, problems: list[str]) -> Ite
             except ChartError as error:
                 problems.append(error.seen)
             else:
-                for path in (*declared.sources, *(path for case in declared.cases for path in case.values)):
+                values = (path for case in declared.cases for path in case.values_files())
+                for path in (*declared.sources, *values):
                     yield posixpath.normpath(posixpath.join(current, path)), "source"
         for inner in _local_dependencies(root, current):
             if inner not in seen:

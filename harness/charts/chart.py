@@ -73,15 +73,33 @@ class Dependency:
 
 
 @dataclass(frozen=True)
+class Written:
+    """Values as they stand in one place.
+
+    Args:
+        values: they.
+        file: the file, as a finding names it.
+        text: all of the file, for lines.
+        at: the keys that lead to them; none in a values file.
+    """
+
+    values: Mapping[str, Any]
+    file: str
+    text: str
+    at: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ValuesSet:
     """One set of values a chart is rendered with.
 
     Args:
-        name: ``default``, ``ci/x.yaml`` or a case's name.
+        name: ``default``, ``ci/x.yaml``, a case's name, or that with one of its steps: ``CASE/upgrade``.
         files: values files, in the order they are merged.
         inline: merged last.
         release: the release's name.
         namespace: where it goes.
+        written: where it all stands, in the same order.
     """
 
     name: str
@@ -89,6 +107,7 @@ class ValuesSet:
     inline: Mapping[str, Any] = field(default_factory=dict)
     release: str = "release"
     namespace: str = "default"
+    written: tuple[Written, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -415,29 +434,46 @@ def _sets(files: Files, path: Path, name: str, declared: Declaration) -> tuple[V
     ci = sorted(
         file for file in files if PurePosixPath(file).parent == PurePosixPath("ci") and file.endswith((".yaml", ".yml"))
     )
-    bodies: dict[str, dict[str, Any]] = {}
-    for file in (*ci, *(file for case in declared.cases for file in case.values)):
+    declaration_text = _text(files.get(declaration.FILE, b""))
+
+    def in_file(file: str) -> Written:
         content = files.get(os.path.normpath(file))
         outside = path / file
         if content is None and not outside.is_file():
             raise _malformed(str(path / declaration.FILE), 0, f"there is no values file '{file}'", "values")
         text = _text(content if content is not None else outside.read_bytes())
-        bodies[file] = _mapping(text, str(outside), "values")
+        return Written(_mapping(text, str(outside), "values"), str(outside), text)
 
-    def one(set_name: str, names: Sequence[str], case: Case) -> ValuesSet:
+    def in_declaration(values: Mapping[str, Any], *at: str) -> Written:
+        return Written(values, str(path / declaration.FILE), declaration_text, at)
+
+    def one(set_name: str, names: Sequence[str], said: Sequence[Written], case: Case) -> ValuesSet:
         release = case.release or name
-        if path.is_dir():
-            return ValuesSet(set_name, tuple(path / file for file in names), case.set, release, case.namespace)
+        written = (*(in_file(file) for file in names), *said)
         # Helm cannot read a values file inside an archive.
+        merged = said if path.is_dir() else written
         inline: dict[str, Any] = {}
-        for values in (*(bodies[file] for file in names), case.set):
-            inline = merged_values(inline, values)
-        return ValuesSet(set_name, (), inline, release, case.namespace)
+        for part in merged:
+            inline = merged_values(inline, part.values)
+        kept = tuple(path / file for file in names) if path.is_dir() else ()
+        return ValuesSet(set_name, kept, inline, release, case.namespace, written)
+
+    def of_case(number: int, case: Case) -> Iterator[ValuesSet]:
+        own = in_declaration(case.set, "cases", str(number), "set")
+        yield one(case.name, case.values, (own,), case)
+        taken: set[str] = set()
+        for step in case.renderings():
+            if step.today:
+                said = in_declaration(step.set, "cases", str(number), "steps", str(step.number), step.verb, "set")
+                # A second upgrade has values of its own.
+                step_name = step.verb if step.verb not in taken else f"{step.verb}-{step.number + 1}"
+                taken.add(step_name)
+                yield one(f"{case.name}/{step_name}", (*case.values, *step.values), (own, said), case)
 
     return (
         ValuesSet(DEFAULT, release=name),
-        *(one(file, (file,), Case(file)) for file in ci),
-        *(one(case.name, case.values, case) for case in declared.cases),
+        *(one(file, (file,), (), Case(file)) for file in ci),
+        *(values for number, case in enumerate(declared.cases) for values in of_case(number, case)),
     )
 
 

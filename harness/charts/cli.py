@@ -176,14 +176,10 @@ def _schema(supply: ChartSupply, version: str) -> KubernetesSchema:
 
 def _baselines(repository: Repository, changed: Changed, into: Path) -> dict[Path, Baseline]:
     """Return the charts as they were, by their directories of today."""
-    from harness.charts.changed import charts_among  # noqa: PLC0415 - so that `seatrial --help` stays quick
+    from harness.charts.changed import extract_charts  # noqa: PLC0415 - so that `seatrial --help` stays quick
     from harness.charts.check import Baseline  # noqa: PLC0415
 
-    before = charts_among(repository.files_at(changed.base))
-    if not before:
-        return {}
-    # All of them: one may be made of others.
-    repository.extract(changed.base, before, into)
+    before = extract_charts(repository, changed.base, into)
     touched = {one.path: one for one in changed.charts}
     found = {}
     for chart in before:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,6 +15,29 @@ from harness.errors import ChartError
 
 FILE = "seatrial.yaml"
 SCHEMA = Path(__file__).with_name("seatrial.schema.json")
+
+
+# Steps that render the chart, and so have values of their own.
+RENDERS = ("install", "upgrade")
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A step of a case that renders the chart with values of its own.
+
+    Args:
+        verb: ``install`` or ``upgrade``.
+        number: which of the case's steps it is, from 0.
+        values: values files on top of the case's, relative to the chart.
+        set: values on top of those.
+        today: whether it is today's chart that is rendered, and meant to succeed.
+    """
+
+    verb: str
+    number: int
+    values: tuple[str, ...] = ()
+    set: Mapping[str, Any] = field(default_factory=dict)
+    today: bool = True
 
 
 @dataclass(frozen=True)
@@ -36,6 +59,18 @@ class Case:
     release: str = ""
     namespace: str = "default"
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    def renderings(self) -> Iterator[Rendering]:
+        """Yield the steps that have values of their own."""
+        for number, step in enumerate(self.details.get("steps", ())):
+            ((verb, options),) = step.items() if isinstance(step, Mapping) else ((step, None),)
+            if verb in RENDERS and options and (options.get("values") or options.get("set")):
+                today = options.get("chart", "current") == "current" and not options.get("fails")
+                yield Rendering(verb, number, tuple(options.get("values", ())), options.get("set", {}), today)
+
+    def values_files(self) -> tuple[str, ...]:
+        """Return every values file it names, those of its steps included, relative to the chart."""
+        return (*self.values, *(file for step in self.renderings() for file in step.values))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.charts import yaml_text
 from harness.charts.case import ChartCase, Origin
-from harness.charts.changed import charts_among
+from harness.charts.changed import extract_charts
 from harness.charts.chart import Chart
 from harness.charts.render import Renderer
 from harness.charts.repository import Repository
@@ -75,8 +75,7 @@ class ChartVersions:
         repository = Repository.find(case.chart if case.chart.is_dir() else case.chart.parent, self.runner)
         ref = origin.git or repository.latest_tag(origin.tag)
         commit = repository.commit(ref)
-        # All of them: one may be made of others.
-        charts = charts_among(repository.files_at(commit))
+        charts = extract_charts(repository, commit, into)
         path = posixpath.normpath(case.chart.resolve().relative_to(repository.root.resolve()).as_posix())
         if path not in charts:
             raise ChartError(
@@ -86,7 +85,6 @@ class ChartVersions:
                 seen=f"there was no chart in '{path}' then; there were {', '.join(charts) or 'none'}",
                 hint="name a ref that has it, or its directory then: from: {path: ...}",
             )
-        repository.extract(commit, charts, into)
         return into / path
 
     def _pulled(self, origin: Origin, into: Path) -> Path:

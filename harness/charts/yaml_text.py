@@ -70,7 +70,10 @@ def _described(error: yaml.YAMLError) -> YamlError:
 
 
 def key_lines(text: str) -> dict[tuple[str, ...], int]:
-    """Return the 1-based line of each key of the mapping in `text`, by its path; empty when it is no mapping."""
+    """Return the 1-based line of each key of the mapping in `text`, by its path; empty when it is no mapping.
+
+    Within a list the path goes by the item's number, e.g. ``("cases", "0", "set")``.
+    """
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError:
@@ -84,3 +87,6 @@ def _keys(node: yaml.Node | None, path: tuple[str, ...]) -> Iterator[tuple[tuple
             inner = (*path, str(key.value))
             yield inner, key.start_mark.line + 1
             yield from _keys(value, inner)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            yield from _keys(item, (*path, str(number)))

@@ -265,6 +265,47 @@ FAULTS = (
         "values.yaml",
     ),
     Fault(
+        "a misspelt value in a file of CI values",
+        "unused-value",
+        "value 'replicsa' is read by no template: giving it here changes nothing",
+        {"ci/small.yaml": "replicas: 1\nreplicsa: 3\n"},
+        "ci/small.yaml",
+        values=("ci/small.yaml",),
+    ),
+    Fault(
+        "a misspelt value of a case",
+        "unused-value",
+        "value 'prot' is read by no template: giving it here changes nothing",
+        {"seatrial.yaml": "cases:\n  - name: other-port\n    set: {prot: 80}\n"},
+        "seatrial.yaml",
+        values=("other-port",),
+    ),
+    Fault(
+        "a misspelt value of a step",
+        "unused-value",
+        "value 'imgae' is read by no template: giving it here changes nothing",
+        {
+            "seatrial.yaml": "cases:\n  - name: rolled\n    steps:\n      - install\n"
+            "      - upgrade: {set: {imgae: example/scorer:2}}\n"
+        },
+        "seatrial.yaml",
+        values=("rolled/upgrade",),
+    ),
+    Fault(
+        "a value of a step that the chart cannot be rendered with",
+        "render",
+        "one replica is too few",
+        {
+            SERVICE: (
+                " {{ .Values.port }}",
+                ' {{ if lt (int .Values.replicas) 1 }}{{ fail "one replica is too few" }}{{ end }}80',
+            ),
+            "seatrial.yaml": "cases:\n  - name: scaled\n    steps: [install, upgrade: {set: {replicas: 0}}]\n",
+        },
+        SERVICE,
+        values=("scaled/upgrade",),
+    ),
+    Fault(
         "a misspelt value in a template",
         "undefined-value",
         "value 'imgae' is read here and declared nowhere",

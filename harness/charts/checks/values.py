@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from harness.charts import yaml_text
-from harness.charts.chart import VALUES, Chart
+from harness.charts.chart import VALUES, Chart, ValuesSet, Written
 from harness.charts.checks.context import Context
 from harness.charts.finding import Finding
 from harness.charts.render import Render
@@ -19,7 +19,7 @@ UNDEFINED = "undefined-value"
 
 
 def check(chart: Chart, renders: Sequence[Render], context: Context) -> list[Finding]:
-    """Report values of values.yaml that no template reads, and reads of values that are declared nowhere."""
+    """Report values that no template reads, wherever they are given, and reads of values that are declared nowhere."""
     del renders, context
     uses = find_uses(chart)
     # A library's values are read by the charts that use it, which cannot be seen from here.
@@ -29,31 +29,77 @@ def check(chart: Chart, renders: Sequence[Render], context: Context) -> list[Fin
 
 
 def _unused(chart: Chart, reads: Sequence[Read]) -> Iterator[Finding]:
-    lines = yaml_text.key_lines(chart.values_text)
-    whole = {read.path for read in reads if read.whole}
-    touched = {read.path for read in reads}
-    # A read of something below a value that is empty by default, e.g. `resources: {}`, uses that value.
-    above = {read.path[:end] for read in reads for end in range(1, len(read.path))}
-
-    def is_used(path: Path) -> bool:
-        return path in touched or path in above or any(path[:end] in whole for end in range(len(path) + 1))
-
-    declared = {key: value for key, value in chart.values.items() if key not in chart.subcharts}
-    for path, value in _unread(declared, (), is_used, whole):
+    used = _Used(chart, reads)
+    own = Written(chart.values, chart.file(VALUES), chart.values_text)
+    lines = yaml_text.key_lines(own.text)
+    by_default: set[Path] = set()
+    for path, value, subchart in used.unread(own.values):
+        by_default.add(path)
         name = ".".join(path)
-        file, line = chart.file(VALUES), lines.get(path, 0)
-        said = f" (default {value!r})" if not isinstance(value, (dict, list)) else ""
-        message = f"value '{name}'{said} is read by no template: setting it changes nothing"
-        yield Finding(UNUSED, chart.name, message, file, line, name, _fixed_in_template(chart, path, name))
-    for key, subchart in chart.subcharts.items():
-        given = chart.values.get(key)
-        if isinstance(given, Mapping):
-            known = {**subchart.values, **dict.fromkeys(subchart.subcharts), GLOBAL: None}
-            for path, _ in _unread({k: v for k, v in given.items() if k not in known}, (key,), is_used, whole):
-                name = ".".join(path)
-                message = f"value '{name}' is neither declared nor read by subchart '{subchart.name}'"
-                hint = _near(path[-1], subchart.values)
-                yield Finding(UNUSED, chart.name, message, chart.file(VALUES), lines.get(path, 0), name, hint)
+        if subchart is None:
+            said = f" (default {value!r})" if not isinstance(value, (dict, list)) else ""
+            message = f"value '{name}'{said} is read by no template: setting it changes nothing"
+            hint = _fixed_in_template(chart, path, name)
+        else:
+            message = f"value '{name}' is neither declared nor read by subchart '{subchart.name}'"
+            hint = _near(path[-1], subchart.values)
+        yield Finding(UNUSED, chart.name, message, own.file, lines.get(path, 0), name, hint)
+    known = [".".join(path) for path, _ in _paths(_declared(chart, with_sets=False), ())]
+    for values in chart.sets:
+        for written in values.written:
+            for path, _, subchart in used.unread(written.values):
+                # What values.yaml says already needs to be said once.
+                if not any(path[:end] in by_default for end in range(1, len(path) + 1)):
+                    yield _unused_in_set(chart, values, written, path, subchart, known)
+
+
+def _unused_in_set(
+    chart: Chart, values: ValuesSet, written: Written, path: Path, subchart: Chart | None, known: Sequence[str]
+) -> Finding:
+    name = ".".join(path)
+    if subchart is None:
+        message = f"value '{name}' is read by no template: giving it here changes nothing"
+    else:
+        message = f"value '{name}' is neither declared nor read by subchart '{subchart.name}'"
+    line = yaml_text.key_lines(written.text).get((*written.at, *path), 0)
+    hint = _near(name, known) or "use it in a template, or leave it out here"
+    return Finding(UNUSED, chart.name, message, written.file, line, name, hint, values=(values.name,))
+
+
+class _Used:
+    """Tells which of some values nothing reads."""
+
+    def __init__(self, chart: Chart, reads: Sequence[Read]) -> None:
+        self._chart = chart
+        self._whole = {read.path for read in reads if read.whole}
+        self._touched = {read.path for read in reads}
+        # A read of something below a value that is empty by default, e.g. `resources: {}`, uses that value.
+        self._above = {read.path[:end] for read in reads for end in range(1, len(read.path))}
+        # What a subchart declares is its own affair: reported, if unused, when it is checked itself.
+        self._known = {
+            (key, *path) for key, subchart in chart.subcharts.items() for path, _ in _paths(_declared(subchart), ())
+        }
+
+    def unread(self, values: Mapping[str, Any]) -> Iterator[tuple[Path, Any, Chart | None]]:
+        """Yield what nothing reads, with the subchart it is for."""
+        subcharts = self._chart.subcharts
+        own = {key: value for key, value in values.items() if key not in subcharts}
+        for path, value in _unread(own, (), self._is_used, self._whole):
+            yield path, value, None
+        for key, subchart in subcharts.items():
+            given = values.get(key)
+            if isinstance(given, Mapping):
+                theirs = {name: value for name, value in given.items() if name != GLOBAL}
+                for path, value in _unread(theirs, (key,), self._is_theirs, self._whole):
+                    yield path, value, subchart
+
+    def _is_theirs(self, path: Path) -> bool:
+        return path in self._known or self._is_used(path)
+
+    def _is_used(self, path: Path) -> bool:
+        return (
+            path in self._touched or path in self._above or any(path[:e] in self._whole for e in range(len(path) + 1))
+        )
 
 
 def _unread(values: Mapping[str, Any], at: Path, is_used: Any, whole: set[Path]) -> Iterator[tuple[Path, Any]]:
@@ -87,6 +133,8 @@ def _undefined(chart: Chart, reads: Sequence[Read]) -> Iterator[Finding]:
     declared = _declared(chart)
     forgiven = {read.path for read in reads if read.optional}
     known = {path for path, _ in _paths(declared, ())}
+    # A misspelt value of a case is no word to suggest.
+    names = [".".join(path) for path, _ in _paths(_declared(chart, with_sets=False), ())]
     reported: set[Path] = set()
     for read in sorted(reads, key=lambda one: (one.file, one.line, one.path)):
         if not read.own or read.optional or not read.path or read.path in reported:
@@ -98,7 +146,7 @@ def _undefined(chart: Chart, reads: Sequence[Read]) -> Iterator[Finding]:
             continue
         reported.add(read.path)
         name = ".".join(read.path)
-        near = _near(name, [".".join(path) for path in known])
+        near = _near(name, names)
         yield Finding(
             UNDEFINED,
             chart.name,
@@ -122,8 +170,8 @@ class _Open:
 _OPEN = _Open()
 
 
-def _declared(chart: Chart) -> dict[str, Any]:
-    """Return everything that declares a value, as one tree."""
+def _declared(chart: Chart, *, with_sets: bool = True) -> dict[str, Any]:
+    """Return everything that declares a value, as one tree; what is given to try the chart only `with_sets`."""
     tree: dict[str, Any] = {}
     for key, subchart in chart.subcharts.items():
         _merge(tree, {key: _declared(subchart)})
@@ -139,10 +187,9 @@ def _declared(chart: Chart) -> dict[str, Any]:
     _merge(tree, chart.values)
     if chart.schema is not None:
         _merge(tree, _of_schema(chart.schema, chart.schema, 0))
-    for values in chart.sets:
-        for file in values.files:
-            _merge(tree, yaml_text.load(file.read_text(encoding="utf-8")) or {} if file.is_file() else {})
-        _merge(tree, values.inline)
+    for values in chart.sets if with_sets else ():
+        for written in values.written:
+            _merge(tree, written.values)
     return tree
 
 

@@ -24,6 +24,22 @@ def test_a_chart_is_read_with_its_values_sets(chart: Callable[..., Path]) -> Non
     assert (sets[3].inline, sets[3].namespace, sets[3].release) == ({"n": 3}, "other", "app")
 
 
+def test_each_step_that_renders_today_s_chart_with_more_is_a_values_set(chart: Callable[..., Path]) -> None:
+    """Its values on top of the case's; the earlier version's steps and those meant to fail are none."""
+    declared = (
+        "cases:\n  - name: x\n    values: [a.yaml]\n    set: {n: 1, m: 1}\n    from: {path: ../old}\n    steps:\n"
+        "      - install: {chart: previous, set: {n: 0}}\n      - upgrade: {set: {n: 2}, values: [b.yaml]}\n"
+        "      - upgrade\n      - upgrade: {set: {n: 3}}\n      - upgrade: {set: {n: 4}, fails: refused}\n"
+    )
+    path = chart("", {}, {"a.yaml": "", "b.yaml": "", "seatrial.yaml": declared})
+    sets = {one.name: one for one in Chart.load(path).sets}
+    assert list(sets) == ["default", "x", "x/upgrade", "x/upgrade-4"]
+    assert sets["x/upgrade"].files == (path / "a.yaml", path / "b.yaml")
+    assert sets["x/upgrade"].inline == {"n": 2, "m": 1}
+    assert sets["x/upgrade-4"].files == (path / "a.yaml",)
+    assert sets["x/upgrade-4"].inline == {"n": 3, "m": 1}
+
+
 @pytest.mark.parametrize(
     ("file", "text", "where", "seen"),
     [

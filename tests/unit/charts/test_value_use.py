@@ -142,3 +142,81 @@ def test_the_hint_points_at_the_template_that_says_it_itself(chart: Callable[...
     (finding,) = check.check(Chart.load(path), (), Context())
     assert finding.line == 1
     assert finding.hint.startswith("templates/x.yaml:2 says 'replicas: 1' itself; write {{ .Values.replicas }} there")
+
+
+IN_SETS = {
+    "in a file of CI values": ({"ci/one.yaml": "a: 1\nb: {c: 1}\n"}, "ci/one.yaml", 2, "b", "ci/one.yaml"),
+    "in a case": ({"seatrial.yaml": "cases:\n  - name: x\n    set:\n      aa: 1\n"}, "seatrial.yaml", 4, "aa", "x"),
+    "in a step": (
+        {"seatrial.yaml": "cases:\n  - name: x\n    steps:\n      - install\n      - upgrade: {set: {b: 1}}\n"},
+        "seatrial.yaml",
+        5,
+        "b",
+        "x/upgrade",
+    ),
+    "in a step's file": (
+        {
+            "seatrial.yaml": "cases: [{name: x, steps: [{install: {values: [../more.yaml]}}]}]\n",
+            "../more.yaml": "\nb: 1\n",
+        },
+        "../more.yaml",
+        2,
+        "b",
+        "x/install",
+    ),
+}
+
+
+@pytest.mark.parametrize(("files", "file", "line", "name", "values"), IN_SETS.values(), ids=IN_SETS)
+def test_what_a_case_gives_and_nobody_reads_is_named_where_it_stands(
+    files: dict[str, str], file: str, line: int, name: str, values: str, chart: Callable[..., Path]
+) -> None:
+    """With its line, and with the set it belongs to."""
+    path = chart("a: 1\n", {"x.yaml": "{{ .Values.a }}"}, files)
+    (finding,) = check.check(Chart.load(path), (), Context())
+    assert (finding.check, finding.file, finding.line) == (check.UNUSED, str(path / file), line)
+    assert (finding.object, finding.values) == (name, (values,))
+
+
+def test_a_misspelt_value_of_a_case_is_told_what_was_meant(chart: Callable[..., Path]) -> None:
+    """The hint names the value of values.yaml; for a template's own misspelling it never names the case's."""
+    declared = "cases: [{name: x, set: {replicsa: 3}}]\n"
+    path = chart("replicas: 1\n", {"x.yaml": "{{ .Values.replicas }}"}, {"seatrial.yaml": declared})
+    (finding,) = check.check(Chart.load(path), (), Context())
+    assert finding.hint == "did you mean 'replicas'?"
+    path = chart("", {"x.yaml": "{{ .Values.replicas }}"}, {"seatrial.yaml": declared})
+    hints = {one.object: one.hint for one in check.check(Chart.load(path), (), Context())}
+    assert "did you mean" not in hints["replicas"]
+
+
+def test_what_values_yaml_says_already_is_said_once(chart: Callable[..., Path]) -> None:
+    """A case that sets an unused value of values.yaml is not a second finding."""
+    files = {"ci/one.yaml": "a: {b: 2}\n", "seatrial.yaml": "cases: [{name: x, set: {a: {b: 3}}}]\n"}
+    (finding,) = check.check(Chart.load(chart("a: {b: 1}\n", {"x.yaml": "x"}, files)), (), Context())
+    assert finding.file.endswith("values.yaml")
+
+
+def test_steps_that_are_meant_to_fail_or_are_the_earlier_version_s_are_not_looked_at(
+    chart: Callable[..., Path],
+) -> None:
+    """The earlier version may have had the value; what must fail may fail for it."""
+    declared = (
+        "cases:\n  - name: x\n    from: {path: ../old}\n    steps:\n"
+        "      - install: {chart: previous, set: {old: 1}}\n      - upgrade: {set: {b: 1}, fails: refused}\n"
+    )
+    assert _found(chart("a: 1\n", {"x.yaml": "{{ .Values.a }}"}, {"seatrial.yaml": declared})) == {}
+
+
+def test_values_for_a_subchart_are_looked_at_however_deep(chart: Callable[..., Path]) -> None:
+    """Beside what it declares or reads, what it does not is named."""
+    path = chart(
+        "sub: {store: {size: 2, sizes: 3}}\n",
+        {},
+        {
+            "charts/sub/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 1.0.0\n",
+            "charts/sub/values.yaml": "store: {size: 1, unread: 1}\n",
+            "charts/sub/templates/x.yaml": "{{ .Values.store.size }}",
+            "ci/one.yaml": "sub: {shop: {size: 1}, store: {size: 4, unread: 2}}\n",
+        },
+    )
+    assert _found(path) == {"sub.store.sizes": check.UNUSED, "sub.shop": check.UNUSED}
