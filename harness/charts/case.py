@@ -53,7 +53,7 @@ class Step:
         previous: whether the chart is the earlier version (install, upgrade).
         values: values files on top of the case's, relative to the chart; the earlier version gets the step's only.
         set: values on top of those, merged last.
-        revision: what to roll back to; 0 is the revision before the last.
+        revision: what to roll back to; 0 is the last one before this that did not fail.
         fails: pattern that the step's error must match: the step has to fail, and what it changed be taken back.
     """
 

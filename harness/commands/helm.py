@@ -413,6 +413,16 @@ def parse_history(stdout: str) -> tuple[Revision, ...]:
     return tuple(Revision(int(row["revision"]), row["status"], row["description"]) for row in json.loads(stdout))
 
 
+def last_good(history: Sequence[Revision]) -> int:
+    """Return the last revision before the latest that was in use, 0 when there is none.
+
+    A failed upgrade that was taken back leaves a failed revision behind, and ``helm rollback`` without a number goes to
+    the one before the last, failed or not.
+    """
+    good = [one.number for one in history[:-1] if one.status in ("deployed", "superseded")]
+    return good[-1] if good else 0
+
+
 @dataclass(frozen=True)
 class ChartProblem:
     """What Helm found wrong with a chart or its values.

@@ -345,7 +345,7 @@ class HelmDeployer(ClusterDeployer):
         wait: bool = True,
         timeout_s: float | None = None,
     ) -> Release:
-        """``helm rollback`` to `revision` (0: the one before the last), then wait.
+        """``helm rollback`` to `revision` (0: the last before this one that did not fail), then wait.
 
         Raises:
             DeployError: there is no such release or revision.
@@ -353,6 +353,7 @@ class HelmDeployer(ClusterDeployer):
         """
         limit_s = timeout_s or self._settings.helm_timeout_s
         deadline = Deadline(limit_s)
+        revision = revision or helm.last_good(self.history(release, namespace=namespace))
         args = helm.rollback(release, revision, namespace=namespace, dialect=self._dialect, timeout_s=limit_s)
         self._check(
             f"roll release '{release}' back to revision {revision or 'before'}", self.run(*args, timeout_s=limit_s)

@@ -338,3 +338,20 @@ NOTES:
 Phase: nothing
 """
     assert helm.parse_failed_tests(stdout) == ("app-test-bad",)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "number"),
+    [
+        pytest.param(("superseded", "deployed"), 1, id="upgraded"),
+        pytest.param(("superseded", "superseded", "deployed"), 2, id="upgraded twice"),
+        pytest.param(("superseded", "failed", "deployed"), 1, id="an upgrade was taken back"),
+        pytest.param(("deployed", "failed"), 1, id="an upgrade failed and stayed"),
+        pytest.param(("deployed",), 0, id="installed"),
+        pytest.param(("failed", "deployed"), 0, id="nothing good before"),
+    ],
+)
+def test_what_is_rolled_back_to_did_not_fail(statuses: tuple[str, ...], number: int) -> None:
+    """The last good revision before the latest."""
+    history = [helm.Revision(place, status, "") for place, status in enumerate(statuses, 1)]
+    assert helm.last_good(history) == number
