@@ -49,11 +49,13 @@ class Repository:
         return cls(root, shallow, runner)
 
     def merge_base(self, ref: str) -> str:
-        """Return the commit where HEAD left `ref`.
+        """Return the commit where HEAD left `ref`; for one of zeros, a first push's before, the tree without files.
 
         Raises:
             HistoryError: there is no such ref, no common ancestor, or too little history to tell.
         """
+        if empty := git.empty_tree(ref):
+            return empty
         attempted = f"find where HEAD left '{ref}' in '{self.root}'"
         outcome = self._git(git.merge_base(ref))
         if outcome.succeeded:

@@ -38,6 +38,18 @@ def merge_base(ref: str) -> Args:
     return ("merge-base", "--", ref, "HEAD")
 
 
+# What a tree without files is called in every repository, by the length of its names: SHA-1 and SHA-256.
+_EMPTY_TREE = {
+    40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+}
+
+
+def empty_tree(ref: str) -> str:
+    """Return the empty tree when `ref` is all zeros, as hooks and CI systems name "there was nothing", else nothing."""
+    return _EMPTY_TREE.get(len(ref), "") if ref and not ref.strip("0") else ""
+
+
 def changed_since(commit: str) -> Args:
     """Ask for the paths in which the working tree differs from `commit`; a rename is a deletion and an addition."""
     return ("diff", "--name-status", "--no-renames", "--no-ext-diff", "-z", commit, "--")

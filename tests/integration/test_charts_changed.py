@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from harness.charts import cli
 from harness.charts.changed import Changed, as_github_matrix, as_json, as_list, find_changed
 from harness.charts.repository import Repository
 from harness.errors import HistoryError, SettingsError
@@ -185,6 +188,17 @@ def test_a_directory_outside_any_repository_is_refused(tmp_path: Path, runner: R
         Repository.find(tmp_path, runner)
 
 
+def test_a_first_push_touches_everything(project: Project, supply: Supply, capsys: pytest.CaptureFixture[str]) -> None:
+    """A ref of zeros, which `github.event.before` is then, means that there was nothing before."""
+    changed = project.changed("0" * 40)
+    assert [one.path for one in changed.charts] == ["charts/base", "charts/common", "charts/other", "charts/scorer"]
+    assert {"README.md", "apps/scorer/Dockerfile"} <= changed.files
+    _checked(project, supply, "--since=" + "0" * 40, "charts/scorer")
+    told = capsys.readouterr().out
+    assert "unused-value" in told
+    assert "version-bump" not in told, "there is nothing to compare with"
+
+
 def test_an_unknown_ref_is_refused(project: Project) -> None:
     """The hint says how to get it."""
     with pytest.raises(HistoryError, match="there is no commit 'origin/main' here") as error:
@@ -247,29 +261,20 @@ def test_files_come_back_as_they_were(project: Project, tmp_path: Path) -> None:
     assert (tmp_path / "then/charts/scorer/values.yaml").read_text(encoding="utf-8") == "a: 1\n"
 
 
+def _checked(project: Project, supply: Supply, *words: str) -> int:
+    """Run `charts check` in the project and return its exit code."""
+    parser = argparse.ArgumentParser()
+    cli.register(parser.add_subparsers())
+    args = parser.parse_args(["charts", "check", "--kubernetes=1.34", *words])
+    return cli.run(args, project.runner, lambda: supply, sys.stdout, directory=project.root, kubernetes=())
+
+
 def test_the_command_compares_with_the_charts_as_they_were(
     project: Project, supply: Supply, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`charts check --since` finds the forgotten version of a chart whose library changed."""
-    import argparse
-    import sys
-
-    from harness.charts import cli
-
     project.commit({"charts/common/templates/_x.tpl": "{{/* changed */}}\n"})
-    parser = argparse.ArgumentParser()
-    cli.register(parser.add_subparsers())
-    args = parser.parse_args(
-        ["charts", "check", "charts/scorer", "--since=main", "--kubernetes=1.34", "--output=github"]
-    )
-    status = cli.run(
-        args,
-        project.runner,
-        lambda: supply,
-        sys.stdout,
-        directory=project.root,
-        kubernetes=(),
-    )
+    status = _checked(project, supply, "charts/scorer", "--since=main", "--output=github")
     told = capsys.readouterr().out
     assert status == 1
     assert "::error file=charts/scorer/Chart.yaml,line=3,title=scorer%3A version-bump::" in told
