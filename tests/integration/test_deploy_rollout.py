@@ -119,6 +119,18 @@ def test_the_other_workloads_roll_out_too(
     assert wait_for_rollout(cluster, release.resources[0], 1.0).ready == 1
 
 
+@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet"])
+def test_a_hopeless_workload_of_another_kind_is_named_too(
+    kind: str, manifests: ManifestDeployer, namespace: str, score_image: ImageRef
+) -> None:
+    """The kind and the name are in the message, with the reason of its pod and its last words."""
+    (body,) = Manifest.load(FAULTY / "crash.yaml").with_image(IMAGE, score_image.name).bodies
+    with pytest.raises(RolloutError, match=f"(?i){kind}/crash") as caught:
+        manifests.apply([{**body, "kind": kind}], namespace=namespace, timeout_s=LIMIT_S)
+    assert caught.value.reason == "CrashLoopBackOff"
+    assert "the model file is missing" in str(caught.value)
+
+
 def test_a_job_that_fails_says_so(manifests: ManifestDeployer, namespace: str, score_image: ImageRef) -> None:
     """The condition Failed ends the wait; the last pod's log is in the error."""
     container = {
