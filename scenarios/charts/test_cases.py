@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.charts.case import Answer, ChartCase, Origin, Step
+from harness.charts.case import Answer, ChartCase, Origin, Step, Traffic
 from harness.charts.voyage import Log
 from harness.deploy.helm import HelmDeployer
 from harness.errors import ChartTestError, DeployError, ErrorBudgetExceeded, LeftoverError, RolloutError
 from harness.images.reference import ImageRef
 from harness.outside.registry import LocalRegistry
 from harness.site import Site
-from scenarios.charts.conftest import NAMESPACE, NEXT, PLATFORM, RELEASED, under_traffic
+from scenarios.charts.conftest import NAMESPACE, NEXT, PLATFORM, RELEASED
 
 Sail = Callable[[ChartCase], Log]
 
@@ -75,10 +75,32 @@ def test_every_declared_case_goes_its_whole_way(chart_case: ChartCase, chart_voy
     assert [one.step for one in log.steps] == list(chart_case.steps)
 
 
-def test_a_chart_that_drops_requests_is_caught(chart_voyage: Sail, answer: Answer) -> None:
-    """Without a readiness probe pods are sent requests before they listen: the budget of none failed is exceeded."""
-    with pytest.raises(ErrorBudgetExceeded, match=r"failed: \d+ of \d+, allowed 0"):
-        chart_voyage(under_traffic(RELEASED, answer, "drops-requests"))
+@pytest.fixture
+def unprobed(tmp_path: Path) -> Path:
+    """The next chart but for its readiness probe and its preStop hook."""
+    chart = tmp_path / "helm-ml-score-app"
+    shutil.copytree(NEXT, chart, ignore=shutil.ignore_patterns("seatrial.yaml"))
+    template = chart / "templates" / "deployment.yaml"
+    text = template.read_text(encoding="utf-8")
+    begin, end = text.index("          readinessProbe:"), text.index("          {{- with .Values.resources }}")
+    assert "preStop" in text[begin:end]
+    template.write_text(text[:begin] + text[end:], encoding="utf-8")
+    return chart
+
+
+def test_an_upgrade_that_drops_requests_is_caught(unprobed: Path, chart_voyage: Sail, answer: Answer) -> None:
+    """Two replicas, one more while pods are replaced: the upgrade itself sends requests to what does not listen yet."""
+    case = ChartCase(
+        unprobed,
+        "drops-requests",
+        namespace="default",
+        makes=(NAMESPACE,),
+        answers=(answer,),
+        traffic=Traffic(rate_per_s=50, requests=100, max_failed=0),
+        steps=(Step("install"), Step("score"), Step("upgrade", set={"app": {"env": "next"}}), Step("uninstall")),
+    )
+    with pytest.raises(ErrorBudgetExceeded, match=r"upgrade: .* requests, [1-9]\d* failed"):
+        chart_voyage(case)
 
 
 # -- where the earlier version comes from
