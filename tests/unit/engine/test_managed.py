@@ -99,7 +99,7 @@ def test_start_needs_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         pytest.param(False, True, "--offline", id="neither"),
     ],
 )
-def test_start_installs_nothing_where_that_is_forbidden(
+def test_start_may_not_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: bool, offline: bool, option: str
 ) -> None:
     """The error names the option and what is missing; apt is not run, and no state is made."""
