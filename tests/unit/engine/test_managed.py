@@ -100,9 +100,11 @@ def test_start_needs_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_start_may_not_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: bool, offline: bool, option: str
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, allowed: bool, offline: bool, option: str
 ) -> None:
     """The error names the option and what is missing; apt is not run, and no state is made."""
+    # A short one: containerd's socket has to fit, also below a parallel worker's directory.
+    tmp_path = tmp_path_factory.mktemp("e")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(module, "refuse_beside_other_engines", lambda: None)
     monkeypatch.setattr(module, "is_debian", lambda: True)
