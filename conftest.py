@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -59,14 +59,24 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep each route on one parallel worker (`--dist loadgroup`): its stories share what they take turns with.
 
-    A mark that is put on when all are collected comes too late for pytest-xdist, which looks for it then.
+    By path and not by mark: pytest-xdist 3.8.0 hands `xdist_group` on in `Item._nodeid`, which pytest 9.2 does not
+    read any more, so that a group is torn apart without a word.
     """
-    room, route, *_ = (*_place(item.path), "", "")
-    if room == "scenarios":
-        item.add_marker(pytest.mark.xdist_group(route))
+    # There when this is called, and only then; it has no types.
+    from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    class RouteScheduling(LoadGroupScheduling):
+        """A route is a group; other tests are as pytest-xdist has them."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            room, *rest = nodeid.split("/")
+            return f"{room}/{rest[0]}" if room == "scenarios" else str(super()._split_scope(nodeid))
+
+    return RouteScheduling(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
