@@ -44,6 +44,7 @@ from harness.scoring.verdict import ErrorBudget
 from harness.temporary import own_temporary_directory
 
 D = TypeVar("D", bound=Deployer)
+L = TypeVar("L", ManifestDeployer, SeldonDeployer)
 
 
 class Site:
@@ -120,15 +121,7 @@ class Site:
 
     def manifests(self) -> ManifestDeployer:
         """Return what applies manifests; close it to delete what it made."""
-        assembly = self._assembly
-        deployer = ManifestDeployer(
-            self.handle,
-            assembly.runner,
-            assembly.settings.deploy,
-            labels=assembly.run.labels(),
-            witness=self._witness(),
-        )
-        return self._closed_at_the_end(deployer)
+        return self._labelling(ManifestDeployer)
 
     def helm(self) -> HelmDeployer:
         """Return what installs charts; close it to uninstall what it made."""
@@ -163,15 +156,7 @@ class Site:
 
     def seldon(self) -> SeldonDeployer:
         """Return what deploys models through Seldon's operator; close it to delete what it made."""
-        assembly = self._assembly
-        deployer = SeldonDeployer(
-            self.handle,
-            assembly.runner,
-            assembly.settings.deploy,
-            labels=assembly.run.labels(),
-            witness=self._witness(),
-        )
-        return self._closed_at_the_end(deployer)
+        return self._labelling(SeldonDeployer)
 
     def seldon_core(self, helm: HelmDeployer) -> SeldonCoreInstaller:
         """Return what installs Seldon's operator with `helm`, whose closing takes the operator away again."""
@@ -240,6 +225,18 @@ class Site:
 
     def _witness(self) -> Witness:
         return self._assembly.evidence.witness(self.handle)
+
+    def _labelling(self, kind: type[L]) -> L:
+        """Return a deployer that puts the run's labels on what it deploys, and needs nothing besides."""
+        assembly = self._assembly
+        deployer = kind(
+            self.handle,
+            assembly.runner,
+            assembly.settings.deploy,
+            labels=assembly.run.labels(),
+            witness=self._witness(),
+        )
+        return self._closed_at_the_end(deployer)
 
     def _closed_at_the_end(self, deployer: D) -> D:
         """Return `deployer`, closed when the run ends if Ctrl-C kept its user from doing so."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from harness.errors import SettingsError
+from harness.settings.options import add_verb
 
 if TYPE_CHECKING:
     from harness.charts.changed import Changed
@@ -51,20 +52,16 @@ def register(
         commands: the command line's commands.
         parents: hold the options that may stand before the verb and after it.
     """
-
-    def add(
-        to: argparse._SubParsersAction[argparse.ArgumentParser], name: str, purpose: str
-    ) -> argparse.ArgumentParser:
-        return to.add_parser(name, help=purpose, description=purpose, parents=parents)
-
-    parser = add(commands, "charts", "charts: what a branch touches, and static checks")
+    parser = add_verb(commands, "charts", "charts: what a branch touches, and static checks", parents)
     verbs = parser.add_subparsers(dest="charts_verb", metavar="VERB", required=True)
-    changed = add(verbs, "changed", "name the charts that this branch touches, with what they are made of")
+    changed = add_verb(
+        verbs, "changed", "name the charts that this branch touches, with what they are made of", parents
+    )
     changed.add_argument("--since", metavar="REF", required=True, help="compare with where HEAD left REF")
     changed.add_argument(
         "--output", choices=("list", "json", "github-matrix"), default="list", help="how (default: list)"
     )
-    check = add(verbs, "check", "check charts without a cluster; exit code 1 when there are errors")
+    check = add_verb(verbs, "check", "check charts without a cluster; exit code 1 when there are errors", parents)
     check.add_argument(
         "charts", nargs="*", metavar="CHART", help="directory or archive; by default all, or those touched since REF"
     )

@@ -13,6 +13,7 @@ from harness.cluster.state import state_errors
 from harness.engine.engine import Engine
 from harness.errors import ClusterError
 from harness.progress import spoken_duration
+from harness.settings.options import add_verb
 
 if TYPE_CHECKING:
     import docker
@@ -24,13 +25,10 @@ def register(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], parents: Sequence[argparse.ArgumentParser] = ()
 ) -> None:
     """Add `cluster` with its verbs to the command line's `commands`; `parents` hold the options of all verbs."""
-    purpose = "the clusters that runs keep: list, delete"
-    parser = commands.add_parser("cluster", help=purpose, description=purpose, parents=parents)
+    parser = add_verb(commands, "cluster", "the clusters that runs keep: list, delete", parents)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    purpose = "show each cluster with its kubeconfig, and who uses it"
-    verbs.add_parser("list", help=purpose, description=purpose, parents=parents)
-    purpose = "delete clusters that no living run uses"
-    delete = verbs.add_parser("delete", help=purpose, description=purpose, parents=parents)
+    add_verb(verbs, "list", "show each cluster with its kubeconfig, and who uses it", parents)
+    delete = add_verb(verbs, "delete", "delete clusters that no living run uses", parents)
     delete.add_argument("names", nargs="*", metavar="NAME", help="the clusters; with --all, every one")
     delete.add_argument("--all", action="store_true", help="every cluster that Seatrial made")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -215,3 +215,27 @@ class ClusterDeployer(ABC):
         """
         with self._witness.waiting(f"delete {release.method} release '{release.name}'"):
             wait_for_deletion(self._api, reversed(release.resources), max(deadline.remaining_s(), 1.0))
+
+
+class LabellingDeployer(ClusterDeployer):
+    """A :class:`ClusterDeployer` that has a say in the labels of what it makes: raw commands and pipelines have none.
+
+    Args:
+        handle: the cluster.
+        runner: runs the subclass's programs.
+        settings: limits.
+        labels: put on what is deployed, so that it is known who made it; each subclass says on what.
+        witness: told what is deployed.
+    """
+
+    def __init__(
+        self,
+        handle: ClusterHandle,
+        runner: Runner,
+        settings: DeploySettings,
+        *,
+        labels: Mapping[str, str] | None = None,
+        witness: Witness | None = None,
+    ) -> None:
+        super().__init__(handle, runner, settings, witness=witness)
+        self._labels = labels or {}

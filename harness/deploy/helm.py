@@ -11,7 +11,7 @@ from typing import Any
 from harness.cluster.provider import ClusterHandle
 from harness.commands import helm, kubectl
 from harness.commands.helm import Args, Dialect, ListedRelease, ReleaseReport, Revision, Values
-from harness.deploy.deployer import ClusterDeployer, Witness
+from harness.deploy.deployer import LabellingDeployer, Witness
 from harness.deploy.manifests import Manifest
 from harness.deploy.release import Release, ResourceRef
 from harness.deploy.watching import reading
@@ -31,7 +31,7 @@ _PURGE_S = 30.0
 _TEST_LOG_LINES = 40
 
 
-class HelmDeployer(ClusterDeployer):
+class HelmDeployer(LabellingDeployer):
     """Lints, renders, installs, upgrades, rolls back and uninstalls charts.
 
     Helm itself only sends the documents; readiness is watched by :mod:`harness.deploy.rollout`, which is quicker than
@@ -60,10 +60,9 @@ class HelmDeployer(ClusterDeployer):
         dialect: Dialect | None = None,
         witness: Witness | None = None,
     ) -> None:
-        super().__init__(handle, runner, settings, witness=witness)
+        super().__init__(handle, runner, settings, labels=labels, witness=witness)
         self._helm = helm
         self._home = home
-        self._labels = labels or {}
         self._dialect = dialect or Dialect()
 
     def run(self, *args: str, timeout_s: float | None = None, stdin: str | None = None) -> Outcome:
@@ -190,13 +189,11 @@ class HelmDeployer(ClusterDeployer):
             raise DeployError(attempted, seen="there is a release of that name already", hint=hint)
 
         def settle() -> Release:
-            made = self._release(helm.parse_release(self._check(attempted, outcome).stdout))
+            made = self._reported(attempted, outcome)
             withdraw()
             self._live.enter(namespace, release, lambda: self.uninstall(made))
             self._witness.deployed(made)
-            if wait:
-                self.wait(made, timeout_s=max(deadline.remaining_s(), 1.0))
-            return made
+            return self._settled(made, deadline, wait=wait)
 
         def take_back() -> None:
             sent = self._as_sent(stub)
@@ -254,11 +251,9 @@ class HelmDeployer(ClusterDeployer):
         outcome = self.run(*args, timeout_s=limit_s, stdin=values.stdin())
 
         def settle() -> Release:
-            made = self._release(helm.parse_release(self._check(attempted, outcome).stdout))
+            made = self._reported(attempted, outcome)
             self._witness.deployed(made)
-            if wait:
-                self.wait(made, timeout_s=max(deadline.remaining_s(), 1.0))
-            return made
+            return self._settled(made, deadline, wait=wait)
 
         def take_back() -> None:
             if not keep_failed and self.history(release, namespace=namespace)[-1].number != before:
@@ -315,8 +310,8 @@ class HelmDeployer(ClusterDeployer):
             timeout_s=self._settings.helm_timeout_s,
             dry_run=True,
         )
-        outcome = self._check(f"try out chart '{chart}' as release '{release}'", self.run(*args, stdin=values.stdin()))
-        return self._release(helm.parse_release(outcome.stdout))
+        attempted = f"try out chart '{chart}' as release '{release}'"
+        return self._reported(attempted, self.run(*args, stdin=values.stdin()))
 
     def status(self, release: str, *, namespace: str = "default") -> ReleaseReport:
         """``helm status``."""
@@ -360,9 +355,7 @@ class HelmDeployer(ClusterDeployer):
         )
         made = self._release(self.status(release, namespace=namespace))
         made = replace(made, manifest=Manifest.load(self.get_manifest(release, namespace=namespace)).bodies)
-        if wait:
-            self.wait(made, timeout_s=max(deadline.remaining_s(), 1.0))
-        return made
+        return self._settled(made, deadline, wait=wait)
 
     def uninstall(self, release: Release | str, *, namespace: str = "default", timeout_s: float | None = None) -> None:
         """``helm uninstall``; returns when the release's objects and their pods are gone.
@@ -459,6 +452,16 @@ class HelmDeployer(ClusterDeployer):
             return release
         manifest = Manifest.load(outcome.stdout)
         return replace(release, resources=manifest.refs(release.namespace), manifest=manifest.bodies)
+
+    def _settled(self, made: Release, deadline: Deadline, *, wait: bool) -> Release:
+        """Return a release, rolled out where that is to be waited for; at least a second is left to see it."""
+        if wait:
+            self.wait(made, timeout_s=max(deadline.remaining_s(), 1.0))
+        return made
+
+    def _reported(self, attempted: str, outcome: Outcome) -> Release:
+        """Return the release that Helm says it made."""
+        return self._release(helm.parse_release(self._check(attempted, outcome).stdout))
 
     @staticmethod
     def _release(report: ReleaseReport) -> Release:

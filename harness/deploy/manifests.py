@@ -10,17 +10,14 @@ from typing import Any
 
 import yaml
 
-from harness.cluster.provider import ClusterHandle
 from harness.commands import kubectl
 from harness.commands.kubectl import Applied, Refusal
-from harness.deploy.deployer import ClusterDeployer, Witness
+from harness.deploy.deployer import LabellingDeployer
 from harness.deploy.release import Release, ResourceRef
 from harness.deploy.rollout import WORKLOADS
 from harness.deploy.watching import ApiStatusError, reading
 from harness.errors import CommandError, DeployError, ManifestError
 from harness.images.reference import ImageRef
-from harness.process.runner import Runner
-from harness.settings.model import DeploySettings
 from harness.wait import Deadline, wait_until
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -329,7 +326,7 @@ def _replace_image(body: Mapping[str, Any], old: str, new: str, images: list[str
     return descend(body, path) if path else body
 
 
-class ManifestDeployer(ClusterDeployer):
+class ManifestDeployer(LabellingDeployer):
     """Applies manifests with kubectl.
 
     Args:
@@ -339,18 +336,6 @@ class ManifestDeployer(ClusterDeployer):
         labels: added to every object applied, so that it is known who made it.
         witness: told what is deployed.
     """
-
-    def __init__(
-        self,
-        handle: ClusterHandle,
-        runner: Runner,
-        settings: DeploySettings,
-        *,
-        labels: Mapping[str, str] | None = None,
-        witness: Witness | None = None,
-    ) -> None:
-        super().__init__(handle, runner, settings, witness=witness)
-        self._labels = labels or {}
 
     def apply(
         self,

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.cluster.provider import ClusterHandle
 from harness.commands import kubectl
-from harness.deploy.deployer import ClusterDeployer, Witness
+from harness.deploy.deployer import LabellingDeployer
 from harness.deploy.manifests import Manifest
 from harness.deploy.release import Release, ResourceRef
 from harness.deploy.seldon_rollout import (
@@ -26,8 +25,6 @@ from harness.deploy.watching import reading
 from harness.errors import ManifestError, SeldonError, SeldonOperatorError, SeldonRefusedError
 from harness.images.reference import ImageRef
 from harness.process.outcome import Outcome
-from harness.process.runner import Runner
-from harness.settings.model import DeploySettings
 from harness.wait import Deadline
 
 # Asks from the start and often, so that a model is ready as soon as it is: the operator's own probe connects to the
@@ -126,7 +123,7 @@ class SeldonDeployment:
         }
 
 
-class SeldonDeployer(ClusterDeployer):
+class SeldonDeployer(LabellingDeployer):
     """Applies SeldonDeployments and waits for what the operator makes of them.
 
     Args:
@@ -136,18 +133,6 @@ class SeldonDeployer(ClusterDeployer):
         labels: put on every SeldonDeployment, so that it is known who made it.
         witness: told what is deployed.
     """
-
-    def __init__(
-        self,
-        handle: ClusterHandle,
-        runner: Runner,
-        settings: DeploySettings,
-        *,
-        labels: Mapping[str, str] | None = None,
-        witness: Witness | None = None,
-    ) -> None:
-        super().__init__(handle, runner, settings, witness=witness)
-        self._labels = labels or {}
 
     def apply(
         self,

@@ -18,6 +18,7 @@ from harness.naming import LABEL_CLUSTER, LABEL_KEPT, LABEL_OWNER, LABEL_RUN, ow
 from harness.process.runner import Runner
 from harness.progress import Progress, spoken_duration
 from harness.settings.model import Settings
+from harness.settings.options import add_verb
 
 
 class ProgramFile(Protocol):
@@ -58,17 +59,13 @@ def register(
         subparsers: the command line's commands.
         parents: hold the options that may stand before the verb and after it.
     """
-
-    def add(
-        to: argparse._SubParsersAction[argparse.ArgumentParser], name: str, purpose: str
-    ) -> argparse.ArgumentParser:
-        return to.add_parser(name, help=purpose, description=purpose, parents=parents)
-
-    parser = add(subparsers, "engine", "the Docker engine: start Seatrial's own, show it, stop it")
+    parser = add_verb(subparsers, "engine", "the Docker engine: start Seatrial's own, show it, stop it", parents)
     verbs = parser.add_subparsers(dest="engine_verb", metavar="VERB", required=True)
-    add(verbs, "up", "see to it that an engine answers: the user's, else Seatrial's own, started if need be")
-    add(verbs, "status", "show which engine would be used and what is in it; starts nothing")
-    down = add(verbs, "down", "stop Seatrial's own engine and leave the host as it was found")
+    add_verb(
+        verbs, "up", "see to it that an engine answers: the user's, else Seatrial's own, started if need be", parents
+    )
+    add_verb(verbs, "status", "show which engine would be used and what is in it; starts nothing", parents)
+    down = add_verb(verbs, "down", "stop Seatrial's own engine and leave the host as it was found", parents)
     down.add_argument("--force", action="store_true", help="even while a run that is still going uses it")
     down.add_argument("--delete-data", action="store_true", help="delete its images, volumes and containers too")
 

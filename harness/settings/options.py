@@ -7,7 +7,7 @@ name), the help text and the line in docs/settings.md. The same rows serve pytes
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -511,6 +511,16 @@ def add_to_argparse(parser: argparse.ArgumentParser, groups: Iterable[Group]) ->
                 if isinstance(option.type, Pairs):
                     arguments["action"] = _Collect
                 section.add_argument(option.flag, dest=option.dest, **arguments)  # type: ignore[arg-type] # a row's own mapping
+
+
+def add_verb(
+    to: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    purpose: str,
+    parents: Sequence[argparse.ArgumentParser],
+) -> argparse.ArgumentParser:
+    """Add a command, or a verb of one, that takes the options of `parents` before it and after it."""
+    return to.add_parser(name, help=purpose, description=purpose, parents=parents)
 
 
 class _Collect(argparse.Action):

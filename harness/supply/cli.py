@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from harness.settings.options import add_verb
+
 if TYPE_CHECKING:
     from harness.supply.inventory import Pruned
     from harness.supply.resolver import Supply
@@ -28,21 +30,15 @@ def register(
         commands: the command line's commands.
         parents: hold the options that may stand before the verb and after it.
     """
-
-    def add(
-        to: argparse._SubParsersAction[argparse.ArgumentParser], name: str, purpose: str
-    ) -> argparse.ArgumentParser:
-        return to.add_parser(name, help=purpose, description=purpose, parents=parents)
-
-    parser = add(commands, "supply", "programs, files and images: list, get, verify, prune, key")
+    parser = add_verb(commands, "supply", "programs, files and images: list, get, verify, prune, key", parents)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    listing = add(verbs, "list", "show each artifact's source, version, digest, size and age")
+    listing = add_verb(verbs, "list", "show each artifact's source, version, digest, size and age", parents)
     listing.add_argument("--long", action="store_true", help="show digests in full")
-    get = add(verbs, "get", "fetch or build artifacts now")
+    get = add_verb(verbs, "get", "fetch or build artifacts now", parents)
     get.add_argument("names", nargs="*", metavar="NAME", help="artifacts to get; all of them when none is named")
-    add(verbs, "verify", "read every artifact in full and compare digests")
-    add(verbs, "key", "print what changes with any pin or recipe: the key of a CI system's cache")
-    prune = add(verbs, "prune", "remove what Seatrial downloaded and built")
+    add_verb(verbs, "verify", "read every artifact in full and compare digests", parents)
+    add_verb(verbs, "key", "print what changes with any pin or recipe: the key of a CI system's cache", parents)
+    prune = add_verb(verbs, "prune", "remove what Seatrial downloaded and built", parents)
     prune.add_argument("--stale", action="store_true", help="remove only what today's pins and recipes do not ask for")
 
 

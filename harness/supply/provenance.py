@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.supply.artifact import Provenance
+from harness.supply.artifact import Provenance, SourceName
 
 RECORD_FILE = "provenance.json"
 
@@ -61,6 +61,20 @@ def content_digest(path: Path) -> str:
     for file in _files(path):
         sha.update(f"{file.relative_to(path).as_posix()} {file_digest(file)}\n".encode())
     return f"sha256:{sha.hexdigest()}"
+
+
+def users_own(name: str, path: Path, *, version: str, source: SourceName, how: str) -> Provenance:
+    """Return the provenance of artifact `name` that is the user's own file or directory at `path`."""
+    return Provenance(
+        name=name,
+        version=version,
+        source=source,
+        origin=str(path),
+        digest=content_digest(path),
+        recipe="",
+        made_at=path.stat().st_mtime,
+        how=how,
+    )
 
 
 def size_and_mtime(path: Path) -> tuple[int, int]:

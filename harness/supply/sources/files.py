@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from harness.errors import DownloadError, SupplyError
-from harness.supply.artifact import Files, Provenance, SourceName
+from harness.supply.artifact import Files, SourceName
 from harness.supply.pins import PublishedFile
-from harness.supply.provenance import content_digest
+from harness.supply.provenance import content_digest, users_own
 from harness.supply.recipe import Recipe
 from harness.supply.sources.download import NOT_AS_PINNED, PublishedSource, provenance_of
 
@@ -43,15 +43,8 @@ class GivenFilesSource:
                 seen="there is no such directory",
                 hint=f"correct the path given for {recipe.name}, or leave it out",
             )
-        provenance = Provenance(
-            name=recipe.name,
-            version="unknown",
-            source="given",
-            origin=str(path),
-            digest=content_digest(path),
-            recipe="",
-            made_at=path.stat().st_mtime,
-            how="the path was given by the user",
+        provenance = users_own(
+            recipe.name, path, version="unknown", source="given", how="the path was given by the user"
         )
         return Files(path, provenance)
 

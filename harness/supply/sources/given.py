@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.errors import SupplyError
-from harness.supply.artifact import Program, Provenance, SourceName
-from harness.supply.provenance import file_digest
+from harness.supply.artifact import Program, SourceName
+from harness.supply.provenance import users_own
 from harness.supply.recipe import Recipe
 from harness.supply.sources.path import VersionProbe
 
@@ -43,14 +43,11 @@ class GivenSource:
             raise SupplyError(attempted, seen="there is no such file", hint=hint)
         if not os.access(path, os.X_OK):
             raise SupplyError(attempted, seen="it may not be executed", hint=f"chmod +x '{path}'")
-        provenance = Provenance(
-            name=recipe.name,
+        provenance = users_own(
+            recipe.name,
+            path,
             version=self._probe.version(recipe.name, path) or "unknown",
             source="given",
-            origin=str(path),
-            digest=file_digest(path),
-            recipe="",
-            made_at=path.stat().st_mtime,
             how="the path was given by the user",
         )
         return Program(path, provenance)

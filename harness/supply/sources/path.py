@@ -9,9 +9,9 @@ from pathlib import Path
 from harness.commands.version import VERSION_ARGS, parse_version
 from harness.process.command import Command
 from harness.process.runner import Runner
-from harness.supply.artifact import Program, Provenance, SourceName
+from harness.supply.artifact import Program, SourceName
 from harness.supply.pins import minor
-from harness.supply.provenance import file_digest
+from harness.supply.provenance import users_own
 from harness.supply.recipe import Recipe
 
 # A program that needs longer to say its version is broken or waits for something.
@@ -101,16 +101,7 @@ class PathSource:
         if not _RULES[recipe.name][0](minor(version), minor(recipe.version)):
             self._say(f"{recipe.name} on PATH ({path}) is {version}, wanted is {_wanted(recipe)}: not used")
             return None
-        provenance = Provenance(
-            name=recipe.name,
-            version=version,
-            source="path",
-            origin=str(path),
-            digest=file_digest(path),
-            recipe="",
-            made_at=path.stat().st_mtime,
-            how="found on PATH",
-        )
+        provenance = users_own(recipe.name, path, version=version, source="path", how="found on PATH")
         return Program(path, provenance)
 
 
