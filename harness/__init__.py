@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from harness.cluster.provider import ClusterHandle, ClusterSpec, NodeSpec, PortMapping
     from harness.cluster.pytest_kind import SeatrialKindCluster
     from harness.commands.helm import Values
-    from harness.deploy.bodywork import BodyworkDeployer, Pipeline, Workflow
+    from harness.deploy.bodywork import BodyworkDeployer, Pipeline
+    from harness.deploy.bodywork_base import Workflow
     from harness.deploy.helm import HelmDeployer
     from harness.deploy.kubectl import Contexts, KubectlDeployer
     from harness.deploy.manifests import Manifest, ManifestDeployer
@@ -205,7 +206,8 @@ _HOMES = {
     "harness.cluster.pytest_kind": ("SeatrialKindCluster",),
     "harness.commands.helm": ("Values",),
     "harness.deploy.release": ("Release", "ResourceRef"),
-    "harness.deploy.bodywork": ("BodyworkDeployer", "Pipeline", "Workflow"),
+    "harness.deploy.bodywork": ("BodyworkDeployer", "Pipeline"),
+    "harness.deploy.bodywork_base": ("Workflow",),
     "harness.deploy.helm": ("HelmDeployer",),
     "harness.deploy.kubectl": ("Contexts", "KubectlDeployer"),
     "harness.deploy.manifests": ("Manifest", "ManifestDeployer"),

@@ -11,49 +11,27 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from harness.cluster.provider import ClusterHandle
 from harness.commands import bodywork, kubectl
-from harness.commands.bodywork import CronJob, DeployedService, Problem, StageLog, WorkflowRun
-from harness.deploy.deployer import ClusterDeployer, Witness
+from harness.commands.bodywork import CronJob, DeployedService, Problem, WorkflowRun
+from harness.deploy.bodywork_base import (
+    COMMAND_TIMEOUT_S,
+    CONTROLLER,
+    METHOD,
+    RBAC,
+    WORKFLOW_TIMEOUT_S,
+    AnyBodyworkDeployer,
+    Workflow,
+    error_of,
+    output_of,
+)
 from harness.deploy.release import Release, ResourceRef
 from harness.deploy.rollout import wait_for_rollout
 from harness.deploy.watching import reading
-from harness.errors import BodyworkError, BodyworkProjectError, BodyworkStageError, RolloutError
+from harness.errors import BodyworkError, RolloutError
 from harness.process.outcome import Outcome
-from harness.process.runner import LineSink, Runner
-from harness.settings.model import DeploySettings
-from harness.wait import Deadline
 
-METHOD = "bodywork"
-
-_RBAC = "rbac.authorization.k8s.io/v1"
-_CONTROLLER = "bodywork-workflow-controller"
 _STAGES = "bodywork-jobs-and-deployments"
-
-# Commands that ask the API server a few questions; importing the kubernetes client takes Bodywork 2 s of it.
-_COMMAND_TIMEOUT_S = 60.0
-# Of pods that have nothing to save, and for them to be gone.
-_POD_GRACE_S, _POD_TIMEOUT_S = 1, 15.0
-# Bodywork gives each stage its own limit and 90 s more: three stages of two minutes.
-WORKFLOW_TIMEOUT_S = 600.0
-
-_PROJECT_REASONS = frozenset(
-    {
-        "no such branch",
-        "no such repository",
-        "bad URL",
-        "malformed configuration",
-        "invalid configuration",
-        "wrong configuration version",
-        "no such image",
-        "bad image name",
-    }
-)
-_STAGE_REASONS = frozenset(
-    {"bad requirement", "stage failed", "stage timed out", "service timed out", "race in Bodywork"}
-)
 
 
 @dataclass(frozen=True)
@@ -90,33 +68,7 @@ def _valid_name(text: str) -> str:
     return re.sub(r"[_\s]", "-", text.strip())
 
 
-@dataclass(frozen=True)
-class Workflow:
-    """A workflow that succeeded.
-
-    Args:
-        release: the services it deployed, those of earlier workflows of the project included.
-        stages: what its stages wrote, in their order; of a service stage, what one pod had written when it was ready.
-        duration_s: seconds it took.
-        output: all that Bodywork wrote.
-        log: the file of the evidence that has it, too, line by line as it came; empty where nobody keeps it.
-    """
-
-    release: Release
-    stages: tuple[StageLog, ...]
-    duration_s: float
-    output: str
-    log: str
-
-
-class Program(Protocol):
-    """Runs ``bodywork``: :class:`~harness.deploy.bodywork_container.BodyworkContainer`."""
-
-    def run(self, args: tuple[str, ...], *, timeout_s: float, on_line: LineSink) -> Outcome:
-        """Run one command to its end; raise for what kept it from running at all."""
-
-
-class BodyworkDeployer(ClusterDeployer):
+class BodyworkDeployer(AnyBodyworkDeployer):
     """Sets namespaces up for Bodywork and runs pipelines in them; closing it removes what it made.
 
     Args:
@@ -126,18 +78,6 @@ class BodyworkDeployer(ClusterDeployer):
         program: runs Bodywork.
         witness: told what is deployed, and what Bodywork writes.
     """
-
-    def __init__(
-        self,
-        handle: ClusterHandle,
-        runner: Runner,
-        settings: DeploySettings,
-        *,
-        program: Program,
-        witness: Witness | None = None,
-    ) -> None:
-        super().__init__(handle, runner, settings, witness=witness)
-        self._program = program
 
     # -- namespaces
 
@@ -168,22 +108,6 @@ class BodyworkDeployer(ClusterDeployer):
         )
         self._witness.deployed(release)
         return release
-
-    def leftovers(self, namespace: str) -> tuple[ResourceRef, ...]:
-        """Return what ``setup-namespace`` made outside the namespace, and what deleting it therefore leaves.
-
-        The ClusterRole is shared: it counts only when no other namespace is bound to it.
-        """
-        binding = ResourceRef("ClusterRoleBinding", f"{_CONTROLLER}--{namespace}", api_version=_RBAC)
-        role = ResourceRef("ClusterRole", _CONTROLLER, api_version=_RBAC)
-        with reading(self._api) as reader:
-            bindings = reader.get(f"/apis/{_RBAC}/clusterrolebindings")["items"]
-            others = [
-                item["metadata"]["name"]
-                for item in bindings
-                if item["roleRef"]["name"] == _CONTROLLER and item["metadata"]["name"] != binding.name
-            ]
-            return tuple(ref for ref in (binding, *(() if others else (role,))) if reader.exists(ref))
 
     # -- workflows
 
@@ -238,44 +162,6 @@ class BodyworkDeployer(ClusterDeployer):
         attempted = f"see the services of namespace '{namespace}'"
         outcome, _ = self._bodywork(attempted, bodywork.service_display(namespace=namespace))
         return bodywork.parse_services(outcome.stdout)
-
-    def delete(self, release: Release, *, timeout_s: float | None = None) -> None:
-        """Delete a release's objects and return when they and their pods are gone; see :meth:`Deployer.delete`.
-
-        A namespace goes with all that is in it. A ClusterRole that another namespace needs stays.
-
-        Raises:
-            WaitTimeoutError: some are not gone in time; the message says what holds each.
-        """
-        deadline = Deadline(timeout_s or self._settings.rollout_timeout_s)
-        refs = [ref for ref in release.resources if ref.kind not in {"ClusterRole", "ClusterRoleBinding"}]
-        if len(refs) < len(release.resources):
-            refs += self.leftovers(release.namespace)
-        namespaces = [ref.name for ref in refs if ref.kind == "Namespace"]
-        # What is in a namespace that goes need not be named.
-        refs = [ref for ref in refs if ref.namespace not in namespaces]
-        for ref in refs:
-            if ref.kind == "Namespace":
-                self._delete_namespace(ref.name)
-                continue
-            limit_s = max(deadline.remaining_s(), 1.0)
-            args = kubectl.delete(f"{_resource(ref)}/{ref.name}", namespace=ref.namespace, timeout_s=limit_s)
-            self._kubectl(*args, timeout_s=limit_s + 10)
-        self._wait_until_gone(Release(release.name, release.namespace, METHOD, tuple(refs)), deadline)
-        if release.resources:
-            self._live.forget(release.namespace, release.name)
-
-    def _delete_namespace(self, name: str) -> None:
-        """Have a namespace begin to go, its pods being gone already.
-
-        Bodywork is process 1 of its pods and hears no SIGTERM: they would use up their 30 s, which a kubelet of 1.21
-        does not cut short once they run, and a namespace that finds pods looks again after 16 s. So the pods go
-        first, and nobody makes new ones. Those that will not go are the namespace's to tell of.
-        """
-        self._kubectl(*kubectl.delete_controllers(namespace=name))
-        pods = kubectl.delete_pods(namespace=name, grace_s=_POD_GRACE_S, timeout_s=_POD_TIMEOUT_S)
-        self._runner.run(self._handle.kubectl_command(*pods))
-        self._kubectl(*kubectl.delete_namespace(name))
 
     # -- schedules
 
@@ -388,14 +274,17 @@ class BodyworkDeployer(ClusterDeployer):
         except RolloutError as error:
             self._witness.deployed(self.deployed(pipeline))
             # Exit code 1: what ended well has no problem, and this did not.
-            output = str(error.facts.get("log", "")) or _output(self._ask_for_log(job, namespace)[0])
+            output = str(error.facts.get("log", "")) or output_of(self._ask_for_log(job, namespace)[0])
             problem = bodywork.parse_problem(output, exit_code=1)
             if problem is None or problem.reason == "unknown":
                 raise
-            raise _error(attempted, problem, output, "") from error
+            raise error_of(attempted, problem, output, "") from error
         return self._workflow(pipeline, *self._log_of(job, namespace), done.duration_s)
 
     # -- shared
+
+    def _problem(self, output: str, exit_code: int) -> Problem | None:
+        return bodywork.parse_problem(output, exit_code=exit_code)
 
     def _workflow(self, pipeline: Pipeline, said: Outcome, log: str, duration_s: float) -> Workflow:
         release = self.deployed(pipeline)
@@ -411,69 +300,22 @@ class BodyworkDeployer(ClusterDeployer):
             hint = "take a name from the history; workflows go 15 minutes after they end"
             raise BodyworkError(attempted, reason="not found", seen=missing, hint=hint)
         if outcome.exit_code != 0:
-            _hold_to_account(attempted, outcome, log)
+            self._hold_to_account(attempted, outcome, log)
         return outcome, log
 
     def _ask_for_log(self, job: str, namespace: str) -> tuple[Outcome, str]:
         args = bodywork.cronjob_logs(job, namespace=namespace)
         # What the workflow says of itself is no problem of this command's: that one's is a sentence of its own.
-        return self._run(f"read the log of workflow '{job}' in namespace '{namespace}'", args, _COMMAND_TIMEOUT_S)
-
-    def _bodywork(
-        self, attempted: str, args: tuple[str, ...], *, timeout_s: float = _COMMAND_TIMEOUT_S
-    ) -> tuple[Outcome, str]:
-        """Run one command and hold what it says against what it was asked for; return that, and the file it is in."""
-        outcome, log = self._run(attempted, args, timeout_s)
-        _hold_to_account(attempted, outcome, log)
-        return outcome, log
-
-    def _run(self, attempted: str, args: tuple[str, ...], timeout_s: float) -> tuple[Outcome, str]:
-        words = [word for word in args[:2] if not word.startswith("-")]
-        with self._witness.waiting(attempted), self._witness.log("-".join(["bodywork", *words])) as log:
-            return self._program.run(args, timeout_s=timeout_s, on_line=log.write), log.path
-
-    def _kubectl(self, *args: str, timeout_s: float = _COMMAND_TIMEOUT_S) -> None:
-        self._runner.run(self._handle.kubectl_command(*args, timeout_s=timeout_s)).check()
-
-    def _exists(self, ref: ResourceRef) -> bool:
-        with reading(self._api) as reader:
-            return reader.exists(ref)
-
-
-def _output(outcome: Outcome) -> str:
-    return f"{outcome.stdout}\n{outcome.stderr}"
-
-
-def _hold_to_account(attempted: str, outcome: Outcome, log: str) -> None:
-    """Raise what kept Bodywork from doing what it was asked to, if anything did."""
-    problem = bodywork.parse_problem(_output(outcome), exit_code=outcome.exit_code)
-    if problem is not None:
-        raise _error(attempted, problem, _output(outcome), log)
-
-
-def _error(attempted: str, problem: Problem, output: str, log: str) -> BodyworkError:
-    """Return the error whose type says what the caller can do about `problem`."""
-    kind: type[BodyworkError] = BodyworkError
-    if problem.reason in _PROJECT_REASONS:
-        kind = BodyworkProjectError
-    elif problem.reason in _STAGE_REASONS:
-        kind = BodyworkStageError
-    return kind(attempted, reason=problem.reason, output=output, log=log, seen=problem.message, hint=problem.hint)
+        return self._run(f"read the log of workflow '{job}' in namespace '{namespace}'", args, COMMAND_TIMEOUT_S)
 
 
 def _setup_objects(namespace: str) -> Sequence[ResourceRef]:
     """Return all that ``setup-namespace`` sees to (k8s/auth.py and cli/setup_namespace.py of 2.1.3), in its order."""
     accounts: list[ResourceRef] = [ResourceRef("Namespace", namespace)]
-    for name in (_CONTROLLER, _STAGES):
+    for name in (CONTROLLER, _STAGES):
         accounts.append(ResourceRef("ServiceAccount", name, namespace))
-        accounts += [ResourceRef(kind, name, namespace, _RBAC) for kind in ("Role", "RoleBinding")]
-        if name == _CONTROLLER:
-            accounts.append(ResourceRef("ClusterRole", name, api_version=_RBAC))
-            accounts.append(ResourceRef("ClusterRoleBinding", f"{name}--{namespace}", api_version=_RBAC))
+        accounts += [ResourceRef(kind, name, namespace, RBAC) for kind in ("Role", "RoleBinding")]
+        if name == CONTROLLER:
+            accounts.append(ResourceRef("ClusterRole", name, api_version=RBAC))
+            accounts.append(ResourceRef("ClusterRoleBinding", f"{name}--{namespace}", api_version=RBAC))
     return accounts
-
-
-def _resource(ref: ResourceRef) -> str:
-    """Return the kind as kubectl takes it, with its API group: several groups have an Ingress."""
-    group, _, version = ref.api_version.rpartition("/")
-    return f"{ref.kind.lower()}.{version}.{group}" if group else ref.kind.lower()

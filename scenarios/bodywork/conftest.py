@@ -14,7 +14,8 @@ import yaml
 
 from harness.assembly import Assembly
 from harness.cluster.provider import ClusterHandle, ClusterSpec
-from harness.deploy.bodywork import BodyworkDeployer, Pipeline, Workflow
+from harness.deploy.bodywork import BodyworkDeployer, Pipeline
+from harness.deploy.bodywork_base import Workflow
 from harness.deploy.release import Release, ResourceRef
 from harness.deploy.rollout import wait_for_rollout
 from harness.errors import BodyworkError

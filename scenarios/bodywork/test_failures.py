@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.assembly import Assembly
-from harness.deploy.bodywork import BodyworkDeployer, Pipeline, Workflow
+from harness.deploy.bodywork import BodyworkDeployer, Pipeline
+from harness.deploy.bodywork_base import Workflow
 from harness.errors import BodyworkError, BodyworkProjectError, BodyworkStageError
 from harness.outside.git import Change, GitHost
 from harness.outside.s3 import ObjectStore

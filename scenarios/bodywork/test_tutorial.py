@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.assembly import Assembly
-from harness.deploy.bodywork import BodyworkDeployer, Pipeline, Workflow
+from harness.deploy.bodywork import BodyworkDeployer, Pipeline
+from harness.deploy.bodywork_base import Workflow
 from harness.deploy.kubectl import KubectlDeployer
 from harness.deploy.release import Release
 from harness.gateway.contour import Gateway
