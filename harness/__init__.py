@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from harness.cluster.pytest_kind import SeatrialKindCluster
     from harness.commands.helm import Values
     from harness.deploy.bodywork import BodyworkDeployer, Pipeline
+    from harness.deploy.bodywork3 import Bodywork3Deployer, Project
     from harness.deploy.bodywork_base import Workflow
     from harness.deploy.helm import HelmDeployer
     from harness.deploy.kubectl import Contexts, KubectlDeployer
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessError",
     "Assembly",
+    "Bodywork3Deployer",
     "BodyworkDeployer",
     "BodyworkError",
     "BodyworkProjectError",
@@ -149,6 +151,7 @@ __all__ = [
     "Predictor",
     "Program",
     "ProgramNotFoundError",
+    "Project",
     "Provenance",
     "PushedImage",
     "RegistryAuthError",
@@ -207,6 +210,7 @@ _HOMES = {
     "harness.commands.helm": ("Values",),
     "harness.deploy.release": ("Release", "ResourceRef"),
     "harness.deploy.bodywork": ("BodyworkDeployer", "Pipeline"),
+    "harness.deploy.bodywork3": ("Bodywork3Deployer", "Project"),
     "harness.deploy.bodywork_base": ("Workflow",),
     "harness.deploy.helm": ("HelmDeployer",),
     "harness.deploy.kubectl": ("Contexts", "KubectlDeployer"),

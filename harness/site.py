@@ -23,6 +23,8 @@ from harness.cluster.namespace import NamespaceFactory
 from harness.cluster.provider import ClusterHandle
 from harness.commands.helm import Dialect, Values
 from harness.deploy.bodywork import BodyworkDeployer
+from harness.deploy.bodywork3 import Bodywork3Deployer
+from harness.deploy.bodywork_base import AnyBodyworkDeployer
 from harness.deploy.bodywork_container import BodyworkContainer
 from harness.deploy.deployer import Deployer, Witness
 from harness.deploy.helm import HelmDeployer
@@ -45,6 +47,7 @@ from harness.temporary import own_temporary_directory
 
 D = TypeVar("D", bound=Deployer)
 L = TypeVar("L", ManifestDeployer, SeldonDeployer)
+B = TypeVar("B", bound=AnyBodyworkDeployer)
 
 
 class Site:
@@ -170,14 +173,25 @@ class Site:
         )
 
     def bodywork(self, image: str) -> BodyworkDeployer:
-        """Return what runs Bodywork's pipelines; close it to remove what it made.
+        """Return what runs the pipelines of Bodywork 2; close it to remove what it made.
 
         Args:
             image: an image with ``bodywork`` on its PATH, which the command line runs in.
         """
+        return self._of_bodywork(BodyworkDeployer, image)
+
+    def bodywork3(self, image: str) -> Bodywork3Deployer:
+        """Return what deploys with Bodywork 3; close it to remove what it made.
+
+        Args:
+            image: an image with ``bodywork`` on its PATH, which the command line runs in.
+        """
+        return self._of_bodywork(Bodywork3Deployer, image)
+
+    def _of_bodywork(self, kind: type[B], image: str) -> B:
         assembly = self._assembly
         program = BodyworkContainer(self.handle, image, assembly.engine, assembly.runner, assembly.run.labels())
-        deployer = BodyworkDeployer(
+        deployer = kind(
             self.handle, assembly.runner, assembly.settings.deploy, program=program, witness=self._witness()
         )
         return self._closed_at_the_end(deployer)

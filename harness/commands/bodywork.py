@@ -1,6 +1,7 @@
 """bodywork: argument builders and output parsers; nothing here runs anything.
 
-Builders return what follows the program's name. Checked against Bodywork 2.1.3.
+Builders return what follows the program's name. Checked against Bodywork 2.1.3; for 3.x see
+:mod:`harness.commands.bodywork3`.
 
 Its exit code is not enough: where the Kubernetes API refuses or does not answer, where a schedule is malformed or a
 name is not there, 2.1.3 prints a sentence and ends with 0. :func:`parse_problem` reads the sentence. Where a workflow
@@ -279,6 +280,8 @@ Reason = Literal[
     "stage timed out",
     "service timed out",
     "race in Bodywork",
+    "name taken",
+    "no room",
     "unknown",
 ]
 
@@ -416,7 +419,7 @@ def _workflow_problem(output: str, message: str) -> Problem:
                 # Two failed pods of a Job are more than 2.1.3 counts to: the stage has failed all the same.
                 reason: Reason = "stage failed" if found.reason == "race in Bodywork" else found.reason
                 reason = why.reason if why else reason
-                raised = "" if why else _last_raised(log.text)
+                raised = "" if why else last_raised(log.text)
                 seen = f"{message}; stage {own[1]}: {said}" + (f": {raised}" if raised else "")
                 return Problem(reason, seen, why.hint if why else _HINTS.get(reason, found.hint))
     return found or Problem("unknown", message)
@@ -430,7 +433,7 @@ _RAISED = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*(
 _BODYWORKS = ("bodywork.", "subprocess.CalledProcessError")
 
 
-def _last_raised(text: str) -> str:
+def last_raised(text: str) -> str:
     """Return what the last traceback of a stage's code ends in, e.g. ``KeyError: 'species'``.
 
     It may stand before or after the line in which Bodywork says that the stage failed: one is standard error, the other
