@@ -48,9 +48,13 @@ def _branch(name: str) -> Args:
     return (f"--branch={name}",) if name else ()
 
 
-def get_deployments() -> Args:
-    """``bodywork get deployments``: the services of all pipelines."""
-    return ("get", "deployments")
+def get_deployments(*, namespace: str = "") -> Args:
+    """``bodywork get deployments``: the services of all pipelines.
+
+    Args:
+        namespace: where to look, everywhere when empty. 3.0.12 trips over what 2.x has deployed.
+    """
+    return ("get", "deployments", *((f"--namespace={namespace}",) if namespace else ()))
 
 
 def get_deployment(pipeline: str, service: str) -> Args:
@@ -213,8 +217,11 @@ _MEANINGS: tuple[tuple[str, Reason, str], ...] = (
 )
 _BEHIND_WHICH_A_STAGE_MAY_BE = frozenset({"stage failed", "service timed out", "stage timed out", "race in Bodywork"})
 
+# "create deployment" says of the namespace that it is not there before it makes it.
 _NOT_FOUND = re.compile(
-    r"^(?:Could not find service=\S+|deployment=\S+ could not be found on k8s cluster)", re.MULTILINE
+    r"^(?:Could not find service=\S+|deployment=\S+ could not be found on k8s cluster)"
+    r"|\ACould not find namespace=\S+ on k8s cluster(?=\.\s*\Z)",
+    re.MULTILINE,
 )
 _ANY_ERROR = re.compile(
     r"^Could not authenticate with active Kubernetes context\. *\n--> (.*)", re.MULTILINE | re.DOTALL
@@ -293,4 +300,7 @@ def _refusal(said: str) -> Problem:
         return Problem("cluster unreachable", message)
     if "kube-config" in said or "kubeconfig" in said.lower():
         return Problem("no kubeconfig", message, "set KUBECONFIG")
+    if said == "'deployment-name'":
+        hint = "what 2.x has deployed has no such label, and 3.0.12 looks for it: name a namespace without such a thing"
+        return Problem("unknown", message, hint)
     return Problem("unknown", message, "3.0.12 calls any error a failure to authenticate")

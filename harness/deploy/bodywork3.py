@@ -146,13 +146,17 @@ class Bodywork3Deployer(AnyBodyworkDeployer):
                 found += [ResourceRef(kind, name, project.namespace, version) for name in names if name in own]
         return Release(project.name, project.namespace, METHOD, tuple(found))
 
-    def services(self) -> tuple[ListedService, ...]:
+    def services(self, *, namespace: str = "") -> tuple[ListedService, ...]:
         """Return what ``bodywork get deployments`` lists: the services of all pipelines.
+
+        Args:
+            namespace: where to look, everywhere when empty. Where 2.x has deployed something, 3.0.12 fails.
 
         Raises:
             BodyworkError: Bodywork could not.
         """
-        outcome, _ = self._bodywork("see all deployments", bodywork3.get_deployments())
+        attempted = f"see the deployments of namespace '{namespace}'" if namespace else "see all deployments"
+        outcome, _ = self._bodywork(attempted, bodywork3.get_deployments(namespace=namespace))
         return bodywork3.parse_deployments(outcome.stdout)
 
     def service(self, project: Project, stage: str) -> ShownService:

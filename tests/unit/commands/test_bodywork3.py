@@ -22,6 +22,7 @@ WIDTH = 175
         (bodywork3.create_deployment(URL), f"create deployment {URL}"),
         (bodywork3.update_deployment(URL, "master"), f"update deployment {URL} --branch=master"),
         (bodywork3.get_deployments(), "get deployments"),
+        (bodywork3.get_deployments(namespace="n"), "get deployments --namespace=n"),
         (bodywork3.get_deployment("iris", "serve"), "get deployment iris serve"),
         (bodywork3.delete_deployment("iris"), "delete deployment iris"),
     ],
@@ -303,6 +304,15 @@ GONE = REFUSED.format(code=404, reason="NotFound", message="the server could not
             id="no kubeconfig",
         ),
         pytest.param(NOT_AUTHENTICATED + "'stage'\n", "unknown", "'stage'", id="an error of its own"),
+        pytest.param(
+            NOT_AUTHENTICATED + "'deployment-name'\n", "unknown", "'deployment-name'", id="2.x has deployed something"
+        ),
+        pytest.param(
+            "Could not find namespace=n on k8s cluster.\n",
+            "not found",
+            "Could not find namespace=n on k8s cluster",
+            id="no namespace",
+        ),
         pytest.param("Could not find service=serve.\n", "not found", "Could not find service=serve.", id="no service"),
         pytest.param(
             "deployment=iris could not be found on k8s cluster.\n",
