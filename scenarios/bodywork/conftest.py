@@ -74,10 +74,16 @@ SWAPPED_ANSWER = SWAPPED_ANSWER.replace(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell the chapters in their order: the tutorial, what may go wrong with it, cleaning up."""
+    """Tell the chapters in their order: the tutorial, what may go wrong with it, cleaning up, another Bodywork."""
     here = Path(__file__).parent
-    order = {here / "test_tutorial.py": 1, here / "test_failures.py": 2, here / "test_clean_up.py": 3}
+    chapters = ("test_tutorial.py", "test_failures.py", "test_clean_up.py", "test_version_3.py")
+    order = {here / chapter: number for number, chapter in enumerate(chapters, start=1)}
     items.sort(key=lambda item: order.get(item.path, 0))
+
+
+def with_names_swapped(csv: str) -> str:
+    """Return data from which a model learns the first and the last name the wrong way round."""
+    return csv.replace("setosa", "?").replace("virginica", "setosa").replace("?", "virginica")
 
 
 def assert_answer(response: ScoreResponse, text: str = ANSWER) -> ScoreResponse:
@@ -191,13 +197,18 @@ def bodywork_image(
 
 
 @pytest.fixture(scope="session")
-def bucket(world: OutsideWorld, s3: S3) -> ObjectStore:
+def iris_csv(world: OutsideWorld) -> str:
+    """The tutorial's data."""
+    world.inside.put("/srv", {"iris_csv.py": (FIXTURES / "iris_csv.py").read_bytes()})
+    return world.inside.run("python3", "/srv/iris_csv.py", "/srv/packages")
+
+
+@pytest.fixture(scope="session")
+def bucket(world: OutsideWorld, s3: S3, iris_csv: str) -> ObjectStore:
     """The tutorial's bucket, readable by anybody, with its data."""
     store = ObjectStore(world.http_address, s3)
     store.create_bucket(BUCKET)
-    world.inside.put("/srv", {"iris_csv.py": (FIXTURES / "iris_csv.py").read_bytes()})
-    csv = world.inside.run("python3", "/srv/iris_csv.py", "/srv/packages")
-    store.put(BUCKET, DATA, csv.encode())
+    store.put(BUCKET, DATA, iris_csv.encode())
     return store
 
 

@@ -35,6 +35,7 @@ from scenarios.bodywork.conftest import (
     SWAPPED_ANSWER,
     TRAIN,
     assert_answer,
+    with_names_swapped,
 )
 
 Traffic = Callable[..., AbstractContextManager[TrafficProbe]]
@@ -135,6 +136,7 @@ def test_a_triggered_run_retrains_and_rolls_the_service(
     pipelines: BodyworkDeployer,
     pipeline: Pipeline,
     bucket: ObjectStore,
+    iris_csv: str,
     git: GitHost,
     through_api_server: ScoreRequest,
     through_ingress: ScoreRequest,
@@ -142,9 +144,7 @@ def test_a_triggered_run_retrains_and_rolls_the_service(
     seatrial: Assembly,
 ) -> None:
     """New data and a push: the run learns the one and deploys the other; no request fails on the Ingress's way."""
-    csv = bucket.get(BUCKET, DATA).decode()
-    swapped = csv.replace("setosa", "?").replace("virginica", "setosa").replace("?", "virginica")
-    bucket.put(BUCKET, DATA, swapped.encode())
+    bucket.put(BUCKET, DATA, with_names_swapped(iris_csv).encode())
     git.push(REPOSITORY, Change({"NOTES.md": "Names swapped.\n"}, "Say what changed"))
 
     def either(response: ScoreResponse) -> None:
