@@ -170,6 +170,11 @@ _MEANINGS: tuple[tuple[str, Reason, str], ...] = (
     (r"cannot identify connection protocol", "bad URL", "Bodywork clones https://, git@ and file:// addresses only"),
     (r"Git clone failed|Unable to setup SSH|git is not available|Unable to retrieve git commit", "git failed", ""),
     (r"Cannot parse YAML from|No config file found", "malformed configuration", "`bodywork validate` checks it"),
+    (
+        r"Bodywork config file missing sections: .*\bpipeline\b",
+        "invalid configuration",
+        'a bodywork.yaml of Bodywork 2 has `project:`: 3.x wants version "1.1", and `pipeline:` instead',
+    ),
     (r"Bodywork config (?:file )?missing", "invalid configuration", "`bodywork validate` checks it"),
     (
         r"Bodywork config file has schema version",

@@ -182,6 +182,13 @@ def test_stage_logs_are_told_apart() -> None:
             "",
             "wrong configuration version",
             "1.0",
+            id="another version",
+        ),
+        pytest.param(
+            "Bodywork config file missing sections: pipeline",
+            "",
+            "invalid configuration",
+            "pipeline",
             id="a bodywork.yaml of 2.x",
         ),
         pytest.param(
