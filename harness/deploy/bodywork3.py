@@ -172,7 +172,8 @@ class Bodywork3Deployer(AnyBodyworkDeployer):
             return bodywork3.parse_deployment(outcome.stdout)
         except ValueError as error:  # a deployment that is not there at all is no error to Bodywork
             said = outcome.stdout.strip()
-            raise BodyworkError(attempted, reason="not found", output=outcome.stdout, seen=said) from error
+            hint = "`bodywork get deployments` shows what there is"
+            raise BodyworkError(attempted, reason="not found", output=outcome.stdout, seen=said, hint=hint) from error
 
     def undeploy(self, project: Project) -> None:
         """Have Bodywork delete a pipeline's namespace, as ``bodywork delete deployment`` does; return when it is gone.
