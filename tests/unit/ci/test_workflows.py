@@ -81,14 +81,23 @@ def test_a_matrix_of_no_jobs_is_asked_for_first(file: Path) -> None:
 
 
 def test_what_the_action_is_given_it_takes() -> None:
-    """No linter looks behind `$/`: inputs are declared, and what is required is given."""
+    """No linter looks behind `$/`: inputs are declared, and what is required is given.
+
+    A bare `$/` is never used: the runner may take its empty path for none.
+    """
     inputs = load(ROOT / "action.yml")["inputs"]
     needed = {name for name, one in inputs.items() if one.get("required")}
     uses = [
-        step for file in WORKFLOWS for _, job in jobs(file) for step in job["steps"] if step.get("uses", "") == "$/"
+        step
+        for file in WORKFLOWS
+        for _, job in jobs(file)
+        for step in job["steps"]
+        if step.get("uses", "").startswith(("./", "$/"))
     ]
     assert len(uses) == 5
+    assert (ROOT / ".github/actions/seatrial/action.yml").resolve() == ROOT / "action.yml"
     for step in uses:
+        assert step["uses"] == "$/.github/actions/seatrial"
         assert needed <= set(step["with"]) <= set(inputs)
         assert step["with"]["command"] in {"changed", "check", "test"}
 
