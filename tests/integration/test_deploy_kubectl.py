@@ -11,6 +11,7 @@ from harness.deploy.kubectl import Contexts, KubectlDeployer
 from harness.errors import ClusterError, DeployError
 from harness.images.reference import ImageRef
 from harness.process.runner import Runner
+from harness.wait import wait_until
 
 NAME = "test-ml-score-api"
 
@@ -24,7 +25,14 @@ def test_a_deployment_is_made_exposed_looked_at_and_deleted(
     service = kubectl.expose(NAME, port=5000, service_type="LoadBalancer", name=f"{NAME}-lb", namespace=namespace)
     assert service.manifest[0]["spec"]["type"] == "LoadBalancer"
     (pod,) = kubectl.get("pods", namespace=namespace, selector=f"app={NAME}")
-    assert "Flask" in kubectl.logs(pod["metadata"]["name"], namespace=namespace)
+    # Without a readiness probe it has rolled out when its process begins, which says something a moment later.
+    wait_until(
+        "read the service's log",
+        lambda: kubectl.logs(pod["metadata"]["name"], namespace=namespace),
+        done=lambda log: "Flask" in log,
+        timeout_s=30.0,
+        poll_interval_s=0.2,
+    )
     assert f"Name:                   {NAME}" in kubectl.describe(f"deployment/{NAME}", namespace=namespace)
     kubectl.delete(service)
     kubectl.delete(deployment)
