@@ -38,7 +38,7 @@ def main(state_dir: str, data_dir: str, runtime: str, *argv: str) -> int:
     args = parser.parse_args(["engine", *argv])
     # An empty configuration directory: the developer's own Docker context is none of this engine's business.
     environ = {"DOCKER_CONFIG": state_dir, "PATH": "/usr/local/bin:/usr/bin:/bin"}
-    settings = cast("Settings", SimpleNamespace(engine=engine))
+    settings = cast("Settings", SimpleNamespace(engine=engine, supply=SimpleNamespace(offline=False)))
     supply = OneProgram(Path(runtime))
     try:
         return cli.run(args, settings, SubprocessRunner(), supply, LiveProgress(sys.stderr), environ=environ)
