@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import kubernetes.client
 import pytest
 
 KUBECTL = """#!/bin/sh
@@ -95,6 +96,17 @@ def kubeconfig_of(port: int) -> dict[str, object]:
         "users": [{"name": "u", "user": {"token": "t0p-secret"}}],
         "contexts": [{"name": "fake", "context": {"cluster": "c", "user": "u"}}],
     }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _whole_kubernetes_client() -> None:
+    """Have all of the Kubernetes client here, which imports each of its models when that is first used.
+
+    A cluster that other tests ask for is made beside these, and what its thread imports while a project is run in this
+    process, pytester takes away from it.
+    """
+    for name in dir(kubernetes.client):
+        getattr(kubernetes.client, name)
 
 
 @pytest.fixture(autouse=True)
