@@ -118,7 +118,7 @@ def _judge(chart: Chart, one: RenderedObject, context: Context, version: str) ->
 def _judge_served(chart: Chart, one: RenderedObject, schema: KubernetesSchema, version: str) -> Finding | None:
     key = api_version, kind = str(one.body.get("apiVersion")), str(one.body.get("kind"))
     if (gone := _DEPRECATED.get(key)) and _number(gone.version) <= _number(version):
-        hint = f"write {gone.instead}" if gone.instead else "nothing takes its place"
+        hint = _what_to_write(gone)
         return _finding(
             DEPRECATED,
             chart,
@@ -133,12 +133,16 @@ def _judge_served(chart: Chart, one: RenderedObject, schema: KubernetesSchema, v
     return None
 
 
+def _what_to_write(gone: Removal) -> str:
+    return f"write {gone.instead}" if gone.instead else "nothing takes its place"
+
+
 def _going(chart: Chart, one: RenderedObject, schema: KubernetesSchema, gone: Removal) -> Finding | None:
     """Judge what is served still, and later no more: there is nothing to say where nothing else can be written yet."""
     api_version, kind = str(one.body.get("apiVersion")), str(one.body.get("kind"))
     if gone.instead and not schema.serves(gone.instead, kind):
         return None
-    hint = f"write {gone.instead}" if gone.instead else "nothing takes its place"
+    hint = _what_to_write(gone)
     return _finding(
         DEPRECATED, chart, one, f"{one.name}: {api_version} {kind} is gone in Kubernetes {gone.version}", hint
     )
