@@ -104,9 +104,7 @@ def _judge(chart: Chart, one: RenderedObject, context: Context, version: str) ->
         return _judge_served(chart, one, schema, version)
     if gone := _REMOVED.get(key):
         message = f"{named} {kind} is not served since Kubernetes {gone.version}"
-        return _finding(
-            REMOVED, chart, one, message, f"write {gone.instead}" if gone.instead else "nothing takes its place"
-        )
+        return _finding(REMOVED, chart, one, message, _what_to_write(gone))
     if not any(other.has_group(api_version) for other in context.schemas.values()):
         return None
     served = [other for other, known in context.schemas.items() if known.serves(*key)]
