@@ -8,17 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-# What the own image's pod-network does. kind writes the ranges into every node (checked against kind v0.32.0); of two
-# stacks only the first is fenced. Running pods and other nodes have narrower routes; kube-proxy rewrites the address of
-# a Service that there is before the filter table sees it.
+# What the own image's pod-network does, and why it does it so. kind writes the ranges into every node (checked against
+# kind v0.32.0); of two stacks only the first is fenced.
 _SCRIPT = r"""
 set -e
 setting() { awk -v key="$1:" '$1 == key { gsub(/"/, "", $2); sub(/,.*/, "", $2); print $2; exit }' /kind/kubeadm.conf; }
+rule() { iptables -w -C "$@" 2>/dev/null || iptables -w -A "$@"; }
+refuse() {
+  chain=$1 unreachable=$2
+  shift 2
+  rule "${chain}" "$@" -p tcp -j REJECT --reject-with tcp-reset
+  rule "${chain}" "$@" -j REJECT --reject-with "${unreachable}"
+}
 pods=$(setting podSubnet) services=$(setting serviceSubnet)
-ip route replace unreachable "${pods}"
-for chain in OUTPUT FORWARD; do
-  set -- "${chain}" -d "${services}" -j REJECT --reject-with icmp-net-unreachable
-  iptables -w -C "$@" 2>/dev/null || iptables -w -A "$@"
+ip link show no-such-pod >/dev/null 2>&1 || ip link add no-such-pod type bridge
+ip link set no-such-pod up
+ip route replace "${pods}" dev no-such-pod
+for each in OUTPUT FORWARD; do
+  refuse "${each}" icmp-host-unreachable -o no-such-pod
+  refuse "${each}" icmp-net-unreachable -d "${services}"
 done
 """
 

@@ -292,7 +292,7 @@ def unfenced_image(workshop: Workshop, docker_client: DockerClient) -> Iterator[
     tag = f"seatrial-test/unfenced:{uuid4().hex[:8]}"
     script = f"""
         FROM {workshop.node_image}
-        RUN sed -i 's/ip route replace unreachable.*/:/; s/rule filter .*/:/' /usr/local/bin/pod-network
+        RUN sed -i 's/ip route replace .* dev .*/:/; s/rule filter .*/:/' /usr/local/bin/pod-network
         LABEL {LABEL_ARTIFACT}=
     """
     docker_client.images.build(fileobj=io.BytesIO(textwrap.dedent(script).encode()), tag=tag, rm=True, forcerm=True)
