@@ -99,6 +99,7 @@ class ValuesSet:
         inline: merged last.
         release: the release's name.
         namespace: where it goes.
+        api_versions: what the cluster serves besides Kubernetes' own.
         written: where it all stands, in the same order.
     """
 
@@ -107,6 +108,7 @@ class ValuesSet:
     inline: Mapping[str, Any] = field(default_factory=dict)
     release: str = "release"
     namespace: str = "default"
+    api_versions: tuple[str, ...] = ()
     written: tuple[Written, ...] = ()
 
 
@@ -456,7 +458,7 @@ def _sets(files: Files, path: Path, name: str, declared: Declaration) -> tuple[V
         for part in merged:
             inline = merged_values(inline, part.values)
         kept = tuple(path / file for file in names) if path.is_dir() else ()
-        return ValuesSet(set_name, kept, inline, release, case.namespace, written)
+        return ValuesSet(set_name, kept, inline, release, case.namespace, case.api_versions, written)
 
     def of_case(number: int, case: Case) -> Iterator[ValuesSet]:
         own = in_declaration(case.set, "cases", str(number), "set")

@@ -50,6 +50,7 @@ class Case:
         set: values of the case's own, merged last.
         release: the release's name; the chart's by default.
         namespace: where it goes.
+        api_versions: what a cluster that it goes to serves besides Kubernetes' own.
         details: what else the file says of the case, for :mod:`harness.charts.case`; whether it names a namespace too.
     """
 
@@ -58,6 +59,7 @@ class Case:
     set: Mapping[str, Any] = field(default_factory=dict)
     release: str = ""
     namespace: str = "default"
+    api_versions: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def renderings(self) -> Iterator[Rendering]:
@@ -150,7 +152,7 @@ def parse(text: str, file: str) -> Declaration:
 
 
 def _declaration(body: Mapping[str, Any]) -> Declaration:
-    known = ("name", "values", "set", "release")
+    known = ("name", "values", "set", "release", "api-versions")
     return Declaration(
         tuple(body.get("sources", ())),
         tuple(
@@ -160,6 +162,7 @@ def _declaration(body: Mapping[str, Any]) -> Declaration:
                 case.get("set", {}),
                 case.get("release", ""),
                 case.get("namespace", "default"),
+                tuple(case.get("api-versions", ())),
                 {key: value for key, value in case.items() if key not in known},
             )
             for case in body.get("cases", ())

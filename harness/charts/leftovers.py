@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from harness.charts import discovery
 from harness.deploy.release import ResourceRef
 from harness.deploy.watching import ApiReader, ApiStatusError
 from harness.errors import LeftoverError, WaitTimeoutError
@@ -82,13 +83,9 @@ class Inventory:
         return {one.uid: one for one in self._all()}
 
     def _all(self) -> Iterator[Found]:
-        for version in self._versions():
-            root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-            try:
-                resources = self.reader.get(root)["resources"]
-            except ApiStatusError:
-                continue  # an aggregated API whose server is down, or a group that went meanwhile
-            for resource in resources:
+        for version in discovery.preferred_versions(self.reader):
+            root = discovery.root(version)
+            for resource in discovery.resources(self.reader, version):
                 if "/" in resource["name"] or "list" not in resource["verbs"] or resource["kind"] in _CLUSTERS_OWN:
                     continue
                 paths = (
@@ -98,11 +95,6 @@ class Inventory:
                 )
                 for path in paths:
                     yield from self._listed(path, resource["kind"], version)
-
-    def _versions(self) -> Iterator[str]:
-        yield "v1"
-        for group in self.reader.get("/apis")["groups"]:
-            yield group["preferredVersion"]["groupVersion"]
 
     def _listed(self, path: str, kind: str, version: str) -> Iterator[Found]:
         try:

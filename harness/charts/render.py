@@ -156,6 +156,7 @@ class Renderer:
             values=given,
             include_crds=True,
             kube_version=kubernetes[-1] if kubernetes else "",
+            api_versions=values.api_versions,
         )
         outcome = self._run(args, given)
         if not outcome.succeeded:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.access.endpoint import Endpoint
+from harness.charts import discovery
 from harness.charts.case import Answer, ChartCase, Step, Traffic
 from harness.charts.leftovers import Belongings, Found, Inventory, wait_until_nothing_is_left
 from harness.cluster.provider import ClusterHandle
@@ -256,12 +257,15 @@ class _Passage:
         """Have the API server try every document, if only those of today's chart: the earlier one is out already."""
         if step.previous or step.fails:
             return
+        with reading(self.voyage.handle) as reader:
+            served = discovery.api_versions(reader)
         manifest = self.voyage.helm.template(
             self.case.release,
             self._chart(step),
             namespace=self.namespace,
             values=self._values(step),
             kube_version=self.voyage.handle.kubernetes,
+            api_versions=served,
         )
         self.voyage.judge(manifest, self.namespace)
 

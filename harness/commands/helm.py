@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -148,8 +148,12 @@ def template(
     values: Values,
     include_crds: bool = False,
     kube_version: str = "",
+    api_versions: Iterable[str] = (),
 ) -> Args:
-    """``helm template``: render without a cluster, for the Kubernetes version `kube_version` when it is given."""
+    """``helm template``: render without a cluster, for the Kubernetes version `kube_version` when it is given.
+
+    `api_versions` are what templates find in ``.Capabilities.APIVersions`` besides what Helm knows itself.
+    """
     return (
         "template",
         release,
@@ -157,6 +161,7 @@ def template(
         f"--namespace={namespace}",
         *(("--include-crds",) if include_crds else ()),
         *((f"--kube-version={kube_version}",) if kube_version else ()),
+        *(f"--api-versions={version}" for version in api_versions),
         *values.flags(),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,7 @@ class HelmDeployer(LabellingDeployer):
         namespace: str = "default",
         values: Values = NO_VALUES,
         kube_version: str = "",
+        api_versions: Iterable[str] = (),
     ) -> Manifest:
         """``helm template``: return the documents as rendered without a cluster.
 
@@ -107,11 +108,15 @@ class HelmDeployer(LabellingDeployer):
             namespace: where documents that name no namespace go.
             values: values for the chart.
             kube_version: the Kubernetes version to render for, Helm's own idea of one by default.
+            api_versions: what templates find in ``.Capabilities.APIVersions`` besides what Helm knows itself, e.g.
+                ``monitoring.coreos.com/v1/ServiceMonitor``.
 
         Raises:
             ChartError: the chart or its values are malformed.
         """
-        args = helm.template(release, chart, namespace=namespace, values=values, kube_version=kube_version)
+        args = helm.template(
+            release, chart, namespace=namespace, values=values, kube_version=kube_version, api_versions=api_versions
+        )
         outcome = self._check(f"render chart '{chart}'", self.run(*args, stdin=values.stdin()))
         return Manifest.load(outcome.stdout)
 

@@ -14,6 +14,13 @@ from harness.errors import ChartError
 METADATA = "apiVersion: v2\nname: app\nversion: 1.0.0\n"
 
 
+def test_a_case_says_what_its_cluster_serves(chart: Callable[..., Path]) -> None:
+    """For its steps as well; the defaults and the files in ci/ are rendered without."""
+    declared = "cases:\n  - {name: x, api-versions: [a.example/v1/B], steps: [install: {set: {n: 1}}]}\n"
+    sets = Chart.load(chart(files={"seatrial.yaml": declared})).sets
+    assert [one.api_versions for one in sets] == [(), ("a.example/v1/B",), ("a.example/v1/B",)]
+
+
 def test_a_chart_is_read_with_its_values_sets(chart: Callable[..., Path]) -> None:
     """Defaults, each file in ci/ and each declared case."""
     declared = "cases:\n  - name: big\n    values: [ci/b.yaml]\n    set: {n: 3}\n    namespace: other\n"

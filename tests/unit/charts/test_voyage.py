@@ -27,6 +27,7 @@ from harness.testing import RecordingRunner
 NAMESPACE = "fresh"
 SETTINGS = DeploySettings(rollout_timeout_s=2, helm_timeout_s=5)
 RESOURCES = {"kind": "ConfigMap", "name": "configmaps", "namespaced": True, "verbs": ["list"]}
+RBAC = {"groupVersion": "rbac.authorization.k8s.io/v1"}
 CLUSTER_WIDE = {"kind": "ClusterRole", "name": "clusterroles", "namespaced": False, "verbs": ["list"]}
 
 
@@ -48,11 +49,13 @@ class World:
     revision: int = 0
     told: list[str] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
+    served: list[str] = field(default_factory=list)
 
     def helm(self, command: Command) -> Outcome:
         """Answer a helm command."""
         verb = command.argv[1]
         self.told.append(verb)
+        self.served += [word.partition("=")[2] for word in command.argv if word.startswith("--api-versions=")]
         if verb == self.failing:
             return Outcome(
                 command,
@@ -93,7 +96,7 @@ class World:
     def answer(self, path: str) -> tuple[int, Any]:
         """Answer the API server's clients."""
         fixed: dict[str, Any] = {
-            "/apis": {"groups": [{"preferredVersion": {"groupVersion": "rbac.authorization.k8s.io/v1"}}]},
+            "/apis": {"groups": [{"preferredVersion": RBAC, "versions": [RBAC]}]},
             "/api/v1": {"resources": [RESOURCES]},
             "/apis/rbac.authorization.k8s.io/v1": {"resources": [CLUSTER_WIDE]},
             f"/api/v1/namespaces/{NAMESPACE}/configmaps": self._items("ConfigMap"),
@@ -243,6 +246,13 @@ def test_the_usual_way_with_an_earlier_version(voyage: Voyage, world: World) -> 
     assert world.told.count("ask http://app.fresh") == 3
     assert world.told[-1] == "namespace gone"
     assert str(log).splitlines()[1].endswith("install the earlier version")
+
+
+def test_the_cluster_says_what_it_serves_before_the_api_server_judges(voyage: Voyage, world: World) -> None:
+    """A template that asks for a kind renders for the trial what it will render for the installation."""
+    voyage.run(case(Step("install"), Step("uninstall")))
+    rbac = "rbac.authorization.k8s.io/v1"
+    assert world.served == ["v1", rbac, "v1/ConfigMap", f"{rbac}/ClusterRole"]
 
 
 def test_each_step_renders_with_its_own_values(voyage: Voyage, world: World) -> None:
