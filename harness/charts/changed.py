@@ -79,9 +79,19 @@ class Changed:
             charts: the directories of the charts it is about.
 
         Returns:
-            Whether one of its charts is touched, or its own file is.
+            Whether one of its charts is touched, or its own file, its goldens or a conftest.py that it has.
         """
-        return _relative(test_file, self.root) in self.files or any(self.touches(chart) for chart in charts)
+        test = PurePosixPath(_relative(test_file, self.root))
+        return any(_makes(file, test) for file in self.files) or any(self.touches(chart) for chart in charts)
+
+
+def _makes(file: str, test: PurePosixPath) -> bool:
+    """Whether a file is a test's own, or one of those that decide on what it does."""
+    path = PurePosixPath(file)
+    if path.name == "conftest.py":
+        return test.is_relative_to(path.parent)
+    # Where syrupy keeps the goldens of a file of tests.
+    return path == test or path.is_relative_to(test.parent / "__snapshots__" / test.stem)
 
 
 def find_changed(repository: Repository, since: str, project: Project | None = None) -> Changed:

@@ -116,6 +116,17 @@ def test_a_test_that_changed_itself_is_run(pytester: pytest.Pytester, repository
     pytester.runpytest("--changed-since=base").assert_outcomes(passed=1, deselected=3)
 
 
+@pytest.mark.parametrize(
+    "file", ["conftest.py", "__snapshots__/test_else/test_else[default].yaml"], ids=["its conftest.py", "its golden"]
+)
+def test_a_test_whose_surroundings_changed_is_run(pytester: pytest.Pytester, repository: Path, file: str) -> None:
+    """A conftest.py belongs to every test below it, a golden to the tests of one file."""
+    (repository / file).parent.mkdir(parents=True, exist_ok=True)
+    (repository / file).write_text("", encoding="utf-8")
+    run = {"conftest.py": 4}.get(file, 1)
+    pytester.runpytest("--changed-since=base").assert_outcomes(passed=run, deselected=4 - run)
+
+
 def test_nothing_changed_runs_nothing(pytester: pytest.Pytester, repository: Path) -> None:
     """All tests are deselected: exit code 5, as pytest has it."""
     result = pytester.runpytest("--changed-since=base")
