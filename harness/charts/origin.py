@@ -62,14 +62,17 @@ class ChartVersions:
         return self._earlier[key]
 
     def definitions(self, case: ChartCase) -> tuple[str, ...]:
-        """Name the definitions of custom kinds in the chart's crds/ directories, as KIND/NAME."""
-        texts = [file.text for chart in Chart.load(case.chart).all_charts() for file in chart.crds]
-        return tuple(
+        """Name the definitions of custom kinds in the crds/ directories of the chart as it is and was, as KIND/NAME."""
+        earlier = self._earlier.get((case.chart, case.previous)) if case.previous else None
+        charts = [Chart.load(path) for path in (case.chart, earlier) if path is not None]
+        texts = [file.text for chart in charts for one in chart.all_charts() for file in one.crds]
+        names = [
             f"{body['kind']}/{body['metadata']['name']}"
             for text in texts
             for body in yaml_text.load_all(text)
             if isinstance(body, dict) and "metadata" in body
-        )
+        ]
+        return tuple(dict.fromkeys(names))
 
     def _from_git(self, case: ChartCase, origin: Origin, into: Path) -> Path:
         repository = Repository.find(case.chart if case.chart.is_dir() else case.chart.parent, self.runner)

@@ -90,16 +90,17 @@ def test_a_chart_that_was_not_there_yet(chart: Path, versions: ChartVersions) ->
         versions.earlier(ChartCase(new, "x", previous=Origin(git="HEAD")))
 
 
+def pull(command: Command) -> Outcome:
+    """Do as `helm pull` does, without a registry."""
+    into = next(Path(word.partition("=")[2]) for word in command.argv if word.startswith("--destination="))
+    source = write(into.parent / "packed" / "app", "1.0.0")
+    subprocess.run(["tar", "-czf", str(into / "app-1.0.0.tgz"), "-C", str(source.parent), "app"], check=True)
+    return Outcome(command, 0, "", "", duration_s=0)
+
+
 def test_a_chart_is_pulled_from_a_registry(chart: Path, tmp_path: Path) -> None:
     """Into a directory of the run's own, without TLS where the case says so; refusals are shown."""
     runner = RecordingRunner()
-
-    def pull(command: Command) -> Outcome:
-        into = next(Path(word.partition("=")[2]) for word in command.argv if word.startswith("--destination="))
-        source = write(tmp_path / "packed" / "app", "1.0.0")
-        subprocess.run(["tar", "-czf", str(into / "app-1.0.0.tgz"), "-C", str(source.parent), "app"], check=True)
-        return Outcome(command, 0, "", "", duration_s=0)
-
     runner.on("helm", "pull", times=1, answer=pull)
     runner.on("helm", "pull", exit_code=1, stderr="Error: not found")
     versions = ChartVersions(Renderer(runner, Path("/bin/helm"), tmp_path / "helm"), runner, tmp_path / "earlier")
@@ -113,6 +114,33 @@ def test_a_chart_is_pulled_from_a_registry(chart: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(ChartError, match="not found"):
         versions.earlier(ChartCase(chart, "x", previous=Origin(oci="oci://127.0.0.1:5000/charts/none")))
+
+
+def test_the_latest_version_is_pulled_where_none_is_named(chart: Path, tmp_path: Path) -> None:
+    """Helm asks the registry for it: the version is left out rather than empty."""
+    runner = RecordingRunner()
+    runner.on("helm", "pull", answer=pull)
+    versions = ChartVersions(Renderer(runner, Path("/bin/helm"), tmp_path / "helm"), runner, tmp_path / "earlier")
+    versions.earlier(ChartCase(chart, "x", previous=Origin(oci="oci://127.0.0.1:5000/charts/app")))
+    (command,) = runner.commands
+    assert not [word for word in command.argv if word.startswith("--version")]
+
+
+def test_definitions_of_the_earlier_version_count_too(chart: Path, versions: ChartVersions) -> None:
+    """Helm installed them with it, and leaves them: today's chart need not have them any more."""
+    (chart / "crds").mkdir()
+    (chart / "crds" / "old.yaml").write_text(
+        "kind: CustomResourceDefinition\nmetadata: {name: old}\n", encoding="utf-8"
+    )
+    git(chart, "add", ".")
+    git(chart, "commit", "-qm", "with")
+    (chart / "crds" / "old.yaml").rename(chart / "crds" / "new.yaml")
+    (chart / "crds" / "new.yaml").write_text(
+        "kind: CustomResourceDefinition\nmetadata: {name: new}\n", encoding="utf-8"
+    )
+    case = ChartCase(chart, "x", previous=Origin(git="HEAD"))
+    versions.earlier(case)
+    assert versions.definitions(case) == ("CustomResourceDefinition/new", "CustomResourceDefinition/old")
 
 
 def test_definitions_of_the_chart_and_what_it_takes_in(chart: Path, versions: ChartVersions) -> None:
