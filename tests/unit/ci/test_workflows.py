@@ -54,6 +54,16 @@ def test_what_a_job_reads_from_a_made_matrix_is_in_it(file: Path) -> None:
         assert read <= (set(entry) if isinstance(made, str) else _keys(made)), name
 
 
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+def test_a_newer_push_ends_the_run_of_the_older_one_but_on_the_main_branch(file: Path) -> None:
+    """There each commit is judged to its end; runs of different branches have nothing to do with each other."""
+    concurrency = load(file)["concurrency"]
+    assert "github.ref }}" in concurrency["group"]
+    assert re.search(
+        r"github\.ref != ('refs/heads/main'|format\('refs/heads/\{0\}')", concurrency["cancel-in-progress"]
+    )
+
+
 def _keys(matrix: Mapping[str, Any]) -> set[str]:
     return {key for key in matrix if key != "include"} | {key for one in matrix.get("include", ()) for key in one}
 
