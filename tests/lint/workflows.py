@@ -1,11 +1,13 @@
 """Check the workflows and the action: actionlint (with shellcheck for what they run), zizmor and the action's schema.
 
 actionlint is compiled from its Go module with Seatrial's own supply, once; the others come with the environment. What
-`seatrial init` writes is checked with them.
+`seatrial init` writes is checked with them. Likewise what other systems read: the hooks that pre-commit is offered, and
+the documentation's example for GitLab, by GitLab's own schema.
 """
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -58,6 +60,22 @@ def check(directory: Path, *, action: bool) -> bool:
     return any(found)
 
 
+def check_gitlab_example(directory: Path) -> bool:
+    """Check the example in docs/ci.md and return whether anything was found."""
+    text = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^## GitLab CI\n+```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    file = directory / ".gitlab-ci.yml"
+    file.write_text(example, encoding="utf-8")
+    return failed(directory, PROGRAMS / "check-jsonschema", "--builtin-schema=vendor.gitlab-ci", file)
+
+
+def check_hooks() -> bool:
+    """Check what pre-commit reads here and return whether anything was found."""
+    pre_commit = PROGRAMS / "pre-commit"
+    offered = failed(ROOT, pre_commit, "validate-manifest", ".pre-commit-hooks.yaml")
+    return failed(ROOT, pre_commit, "validate-config", ".pre-commit-config.yaml") or offered
+
+
 def main() -> int:
     """Check this repository and a fresh one."""
     with tempfile.TemporaryDirectory(prefix="seatrial-lint-") as name:
@@ -65,7 +83,8 @@ def main() -> int:
         # actionlint looks for a repository.
         subprocess.run(["git", "init", "--quiet", fresh], check=True)
         scaffold(fresh, version=version("seatrial"), kubernetes=known_kubernetes_versions())
-        return 1 if any([check(ROOT, action=True), check(fresh, action=False)]) else 0
+        found = [check(ROOT, action=True), check(fresh, action=False), check_gitlab_example(fresh), check_hooks()]
+        return 1 if any(found) else 0
 
 
 if __name__ == "__main__":
