@@ -126,10 +126,14 @@ class Site:
         """Return what applies manifests; close it to delete what it made."""
         return self._labelling(ManifestDeployer)
 
-    def helm(self) -> HelmDeployer:
-        """Return what installs charts; close it to uninstall what it made."""
+    def helm(self, program: str = "helm") -> HelmDeployer:
+        """Return what installs charts; close it to uninstall what it made.
+
+        Args:
+            program: of supply's: ``helm``, or ``helm-4`` for that one whichever the run uses.
+        """
         assembly = self._assembly
-        helm = assembly.supply.program("helm")
+        helm = assembly.supply.program(program)
         deployer = HelmDeployer(
             self.handle,
             assembly.runner,

@@ -5,19 +5,20 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.charts.case import Answer, ChartCase, Origin, Step, Traffic
+from harness.charts.case import Answer, ChartCase, Origin, Step, Traffic, cases_of
 from harness.charts.voyage import Log
 from harness.deploy.helm import HelmDeployer
 from harness.errors import ChartTestError, DeployError, ErrorBudgetExceeded, LeftoverError, RolloutError
 from harness.images.reference import ImageRef
 from harness.outside.registry import LocalRegistry
 from harness.site import Site
-from scenarios.charts.conftest import NAMESPACE, NEXT, PLATFORM, RELEASED
+from scenarios.charts.conftest import CHARTS, NAMESPACE, NEXT, PLATFORM, RELEASED
 
 Sail = Callable[[ChartCase], Log]
 
@@ -103,7 +104,71 @@ def test_an_upgrade_that_drops_requests_is_caught(unprobed: Path, chart_voyage: 
         chart_voyage(case)
 
 
+def test_helm_4_takes_the_larger_chart_its_whole_way_too(site: Site) -> None:
+    """Hooks, definitions, dependencies and the chart's own test, with the other Helm; its answers are the same."""
+    (case,) = [one for one in cases_of(PLATFORM) if one.name == "plain"]
+    with closing(site.helm("helm-4")) as helm:
+        log = site.voyage(helm).run(case)
+    assert [one.step.verb for one in log.steps] == ["install", "test", "score", "uninstall"]
+
+
 # -- where the earlier version comes from
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Path:
+    """A copy of the larger chart, with what it is made of beside it."""
+    for name in (PLATFORM.name, "score-platform-parts"):
+        shutil.copytree(CHARTS / name, tmp_path / name, ignore=shutil.ignore_patterns("seatrial.yaml"))
+    return tmp_path / PLATFORM.name
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    """Replace what is there once."""
+    text = file.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"'{old}' in {file}"
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def platform_from(chart: Path, origin: Origin, *steps: Step) -> ChartCase:
+    """Return a case of the larger chart that comes from an earlier version."""
+    (plain,) = [one for one in cases_of(PLATFORM) if one.name == "plain"]
+    small = chart.parent / "small.yaml"
+    shutil.copyfile(PLATFORM / "ci" / "plain.yaml", small)
+    install = Step("install", previous=True, values=(str(small),))
+    leaves = ("CustomResourceDefinition/*.platform.example.com", "PersistentVolumeClaim/data-*")
+    return replace(
+        plain,
+        chart=chart,
+        name="from-there",
+        previous=origin,
+        steps=(install, Step("score"), *steps, Step("score"), Step("uninstall")),
+        leaves=leaves,
+    )
+
+
+def test_the_larger_chart_comes_from_its_earlier_version(platform: Path, chart_voyage: Sail) -> None:
+    """Which had a definition more, and other labels: today's takes over, and both definitions are seen to."""
+    edit(platform / "Chart.yaml", "version: 1.1.0", "version: 1.0.0")
+    crd = (platform / "crds" / "scoremodels.yaml").read_text(encoding="utf-8")
+    former = crd.replace("scoremodels", "formermodels").replace("scoremodel", "formermodel")
+    (platform / "crds" / "former.yaml").write_text(former.replace("ScoreModel", "FormerModel"), encoding="utf-8")
+    log = chart_voyage(platform_from(PLATFORM, Origin(path=platform), Step("upgrade"), Step("test")))
+    assert log.left == (
+        "CustomResourceDefinition/formermodels.platform.example.com",
+        "CustomResourceDefinition/scoremodels.platform.example.com",
+    )
+
+
+def test_a_failing_hook_stops_the_upgrade_and_the_release_is_as_before(platform: Path, chart_voyage: Sail) -> None:
+    """What the hook printed is told; the service answers as it did."""
+    migration = platform / "templates" / "migration.yaml"
+    edit(migration, "print('migrated')", "print('no such column'); raise SystemExit(1)")
+    edit(migration, "backoffLimit: 1", "backoffLimit: 0")
+    edit(platform / "Chart.yaml", "version: 1.1.0", "version: 1.2.0")
+    upgrade = Step("upgrade", fails="no such column")
+    log = chart_voyage(platform_from(platform, Origin(path=PLATFORM), upgrade))
+    assert [one.step.verb for one in log.steps] == ["install", "score", "upgrade", "score", "uninstall"]
 
 
 @pytest.fixture
@@ -215,6 +280,26 @@ def test_the_api_server_judges_what_no_schema_knows(
     with pytest.raises(DeployError, match=r"have the API server take[\s\S]*refused[\s\S]*externalName"):
         chart_voyage(chart_with(REFUSED))
     assert helm.list(all_namespaces=True) == ()
+
+
+def test_a_change_the_cluster_cannot_make_is_stopped_before_the_upgrade(tmp_path: Path, chart_voyage: Sail) -> None:
+    """A Deployment's selector: the API server's own words, and Helm is not asked for a second revision."""
+    chart = tmp_path / "helm-ml-score-app"
+    shutil.copytree(NEXT, chart, ignore=shutil.ignore_patterns("seatrial.yaml"))
+    template = chart / "templates" / "deployment.yaml"
+    text = template.read_text(encoding="utf-8")
+    template.write_text(text.replace("      app: {{ .Values.app.name }}", "      app: moved"), encoding="utf-8")
+    values = {"drainSeconds": 0, "replicas": 1}
+    case = ChartCase(
+        chart,
+        "moved",
+        set=values,
+        makes=(NAMESPACE,),
+        previous=Origin(path=NEXT),
+        steps=(Step("install", previous=True, set=values), Step("upgrade"), Step("uninstall")),
+    )
+    with pytest.raises(DeployError, match=r"have the API server take[\s\S]*field is immutable"):
+        chart_voyage(case)
 
 
 def test_a_failed_first_install_leaves_nothing(chart_voyage: Sail, image_nobody_has: str) -> None:

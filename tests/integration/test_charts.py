@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,12 @@ ROOT = Path(__file__).parents[2]
 CHARTS = ROOT / "fixtures" / "charts"
 
 
-@pytest.fixture(scope="module")
-def renderer(supply: Supply, runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> Renderer:
-    """Helm, its files apart from the user's."""
-    return Renderer(runner, supply.program("helm").path, tmp_path_factory.mktemp("helm"))
+@pytest.fixture(scope="module", params=["helm", "helm-4"])
+def renderer(
+    request: pytest.FixtureRequest, supply: Supply, runner: Runner, tmp_path_factory: pytest.TempPathFactory
+) -> Renderer:
+    """Helm 3 and Helm 4, their files apart from the user's."""
+    return Renderer(runner, supply.program(request.param).path, tmp_path_factory.mktemp("helm"))
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +177,23 @@ def test_what_is_generated_does_not_show_in_goldens(renderer: Renderer, tmp_path
         "    checksum/config: <checksum>\n  name: s\nstringData:\n  crt: <certificate>\n"
         "  password: <generated>\n  user: scorer\n"
     }
+
+
+def test_a_template_hears_what_a_case_says_its_cluster_serves(checker: ChartChecker, tmp_path: Path) -> None:
+    """What is rendered only where a kind of somebody else's is served is rendered, and checked, in that case."""
+    monitor = "apiVersion: monitoring.coreos.com/v1\nkind: ServiceMonitor\nmetadata: {name: scorer}\nspec: {}\n"
+    asked = (
+        '{{ if .Capabilities.APIVersions.Has "monitoring.coreos.com/v1/ServiceMonitor" }}\n' + monitor + "{{ end }}\n"
+    )
+    case = "cases:\n  - name: watched\n    api-versions: [monitoring.coreos.com/v1/ServiceMonitor]\n"
+    chart = write_chart(tmp_path / "scorer", {**GOOD, "templates/monitor.yaml": asked, "seatrial.yaml": case})
+    (finding,) = checker.check(chart).findings
+    assert (finding.check, finding.object, finding.values) == ("unknown-kind", "ServiceMonitor/scorer", ("watched",))
+
+
+def test_the_corrected_version_renders_as_it_did(golden_renders: Callable[..., None]) -> None:
+    """Its goldens are beside this file, one per values set."""
+    golden_renders(CHARTS / "helm-ml-score-app-next", kubernetes="1.34")
 
 
 def test_a_packaged_chart_is_checked_like_a_directory(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,17 @@ from harness.deploy.kubectl import KubectlDeployer
 from harness.errors import ChartError, DeployError, RolloutError
 from harness.images.reference import ImageRef
 from harness.naming import dns_label
+from harness.site import Site
 
 CHARTS = Path(__file__).parents[2] / "fixtures" / "charts"
 SCORE = CHARTS / "helm-ml-score-app"
+
+
+@pytest.fixture(params=["helm", "helm-4"])
+def helm(request: pytest.FixtureRequest, site: Site) -> Iterator[HelmDeployer]:
+    """Helm 3 and Helm 4."""
+    with closing(site.helm(request.param)) as deployer:
+        yield deployer
 
 
 @pytest.fixture
