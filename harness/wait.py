@@ -59,9 +59,9 @@ class Deadline:
         """Seconds since the start."""
         return self.clock.now() - self.started_at
 
-    def remaining_s(self) -> float:
-        """Seconds left, never negative."""
-        return max(0.0, self.timeout_s - self.elapsed_s())
+    def remaining_s(self, *, at_least: float = 0.0) -> float:
+        """Return the seconds left, never negative; `at_least` this many, for what is to have one try all the same."""
+        return max(at_least, self.timeout_s - self.elapsed_s())
 
     def has_passed(self) -> bool:
         """Whether no time is left."""
@@ -110,4 +110,4 @@ def wait_until(
             raise WaitTimeoutError(
                 what, timeout_s=timeout_s, last=observed, seen=f"last: {describe(observed)}", hint=hint
             )
-        clock.sleep(min(poll_interval_s, max(deadline.remaining_s(), 0.001)))
+        clock.sleep(min(poll_interval_s, deadline.remaining_s(at_least=0.001)))

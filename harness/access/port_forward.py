@@ -234,7 +234,7 @@ class Route:
         return self.api.read(f"pods of {self.target}", list_pods, self.namespace, **self.selection)
 
     def _watch(self, version: str, deadline: Deadline) -> Iterator[Any]:
-        remaining_s = max(deadline.remaining_s(), 0.001)
+        remaining_s = deadline.remaining_s(at_least=0.001)
         events = watch.Watch().stream(  # type: ignore[no-untyped-call] # the client has no types
             self.api.core.list_namespaced_pod,
             self.namespace,

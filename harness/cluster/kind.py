@@ -375,7 +375,7 @@ class KindProvider:
         with state_errors(f"write the configuration of cluster '{plan.name}'", config.parent):
             config.write_text(plan.document, encoding="utf-8")
         argv = kind_argv.create_cluster(plan.name, kubeconfig=kubeconfig_path, config=config)
-        command = self._command(argv, timeout_s=max(1.0, deadline.remaining_s()), network=plan.name)
+        command = self._command(argv, timeout_s=deadline.remaining_s(at_least=1.0), network=plan.name)
         self._runner.run(command, on_line=_log.debug).check()
         kubeconfig_path.chmod(0o600)
 

@@ -181,7 +181,7 @@ def _ask_dns(core: client.CoreV1Api, name: str, node_exec: NodeExec, deadline: D
         probe,
         done=lambda seen: seen[0] > 0,
         failed=lambda _: hopeless(),
-        timeout_s=max(1.0, deadline.remaining_s()),
+        timeout_s=deadline.remaining_s(at_least=1.0),
         poll_interval_s=0.1,
         describe=lambda seen: seen[1].decode(errors="replace").strip() or "no answer",
         hint=_HINT,

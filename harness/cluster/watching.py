@@ -93,7 +93,7 @@ def _advance(
     """List when there is no version to watch from, else watch; return the version reached and what went wrong."""
     try:
         if version is None:
-            page = read_json(list_objects, timeout_s=min(_ANSWER_S, max(1.0, deadline.remaining_s())))
+            page = read_json(list_objects, timeout_s=min(_ANSWER_S, deadline.remaining_s(at_least=1.0)))
             objects.clear()
             objects.update((name_of(item), item) for item in page["items"])
             return page["metadata"]["resourceVersion"], ""

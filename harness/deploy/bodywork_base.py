@@ -136,7 +136,7 @@ class AnyBodyworkDeployer(ClusterDeployer):
             if ref.kind == "Namespace":
                 self._delete_namespace(ref.name)
                 continue
-            limit_s = max(deadline.remaining_s(), 1.0)
+            limit_s = deadline.remaining_s(at_least=1.0)
             args = kubectl.delete(f"{_resource(ref)}/{ref.name}", namespace=ref.namespace, timeout_s=limit_s)
             self._kubectl(*args, timeout_s=limit_s + 10)
         self._wait_until_gone(Release(release.name, release.namespace, METHOD, tuple(refs)), deadline)

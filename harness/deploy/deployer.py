@@ -173,7 +173,7 @@ class ClusterDeployer(ABC):
             wait_for_release(self._api, release, deadline.timeout_s)
             for ref in release.resources:
                 if ref.kind == seldon_rollout.KIND:
-                    seldon_rollout.wait_for_seldon(self._api, ref, max(deadline.remaining_s(), 1.0))
+                    seldon_rollout.wait_for_seldon(self._api, ref, deadline.remaining_s(at_least=1.0))
 
     @abstractmethod
     def delete(self, release: Release, *, timeout_s: float | None = None) -> None:
@@ -199,7 +199,7 @@ class ClusterDeployer(ABC):
         with reading(self._api) as reader:
             orphaning = [ref for ref in models if not reader.knows(ref)]
         for ref in orphaning:
-            limit_s = max(deadline.remaining_s(), 1.0)
+            limit_s = deadline.remaining_s(at_least=1.0)
             selector = f"{seldon_rollout.LABEL_DEPLOYMENT}={ref.name}"
             args = kubectl.delete_labelled(
                 seldon_rollout.CHILDREN, selector, namespace=ref.namespace or "default", timeout_s=limit_s
@@ -214,7 +214,7 @@ class ClusterDeployer(ABC):
             WaitTimeoutError: some are still there; the message says what holds each.
         """
         with self._witness.waiting(f"delete {release.method} release '{release.name}'"):
-            wait_for_deletion(self._api, reversed(release.resources), max(deadline.remaining_s(), 1.0))
+            wait_for_deletion(self._api, reversed(release.resources), deadline.remaining_s(at_least=1.0))
 
 
 class LabellingDeployer(ClusterDeployer):

@@ -433,7 +433,7 @@ class HelmDeployer(LabellingDeployer):
         for ref in left:
             group, _, version = ref.api_version.rpartition("/")
             kind = f"{ref.kind.lower()}.{version}.{group}" if group else ref.kind.lower()
-            limit_s = max(deadline.remaining_s(), 1.0)
+            limit_s = deadline.remaining_s(at_least=1.0)
             args = kubectl.delete(f"{kind}/{ref.name}", namespace=ref.namespace, timeout_s=limit_s)
             # The margin is for kubectl to say what it waited for; what holds it is told by the wait that follows.
             outcome = self._runner.run(self._handle.kubectl_command(*args).with_timeout(limit_s + 10))
@@ -461,7 +461,7 @@ class HelmDeployer(LabellingDeployer):
     def _settled(self, made: Release, deadline: Deadline, *, wait: bool) -> Release:
         """Return a release, rolled out where that is to be waited for; at least a second is left to see it."""
         if wait:
-            self.wait(made, timeout_s=max(deadline.remaining_s(), 1.0))
+            self.wait(made, timeout_s=deadline.remaining_s(at_least=1.0))
         return made
 
     def _reported(self, attempted: str, outcome: Outcome) -> Release:

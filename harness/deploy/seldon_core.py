@@ -129,7 +129,7 @@ class SeldonCoreInstaller:
             timeout_s=timeout_s,
         )
         try:
-            self._wait_for_webhook(namespace, max(deadline.remaining_s(), 1.0))
+            self._wait_for_webhook(namespace, deadline.remaining_s(at_least=1.0))
         except SeatrialError as error:
             try:
                 self._helm.uninstall(release)

@@ -54,7 +54,7 @@ def wait_until_settled(
                 if not _waits_for_consumer(reader, ref):
                     _wait(reader, ref, deadline, _claim_problem)
             elif ref.kind == "Service" and (body.get("spec") or {}).get("type") == "LoadBalancer":
-                wait_for_load_balancer(cluster, ref, max(deadline.remaining_s(), 1.0), clock=clock)
+                wait_for_load_balancer(cluster, ref, deadline.remaining_s(at_least=1.0), clock=clock)
             elif ref.kind in wanted:
                 condition = wanted[ref.kind]
                 _wait(reader, ref, deadline, lambda seen, name=condition: _condition_problem(seen, name))  # type: ignore[misc] # mypy types no defaults

@@ -167,7 +167,7 @@ def _wait_for_envoys(api: client.ApiClient, namespace: str, prefix: str, deadlin
         f"get an answer through every Envoy for '{prefix}'",
         missing,
         done=lambda late: not late,
-        timeout_s=max(deadline.remaining_s(), 1.0),
+        timeout_s=deadline.remaining_s(at_least=1.0),
         poll_interval_s=0.1,
         describe="; ".join,
         hint="is what stands behind the route ready?",

@@ -64,7 +64,7 @@ def wait_until_answers(
             if (error := request.endpoint.hopeless()) is not None:
                 raise error
             looked_at = clock.now()
-        timeout_s = min(request.timeout_s, max(deadline.remaining_s(), FIRST_PAUSE_S))
+        timeout_s = min(request.timeout_s, deadline.remaining_s(at_least=FIRST_PAUSE_S))
         connect_timeout_s = min(timeout_s, FIRST_CONNECT_S * 2.0 ** min(next(connecting), 10))
         return transport.send(request.with_timeout(timeout_s, connect_timeout_s=connect_timeout_s))
 

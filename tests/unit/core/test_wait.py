@@ -74,6 +74,7 @@ def test_deadline_counts_down_to_nothing() -> None:
     assert (deadline.elapsed_s(), deadline.remaining_s(), deadline.has_passed()) == (4.0, 6.0, False)
     clock.advance(60.0)
     assert (deadline.remaining_s(), deadline.has_passed()) == (0.0, True)
+    assert deadline.remaining_s(at_least=1.0) == 1.0
 
 
 def test_deadline_may_have_begun_earlier() -> None:
