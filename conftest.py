@@ -37,6 +37,16 @@ ROUTES = (
     "bodywork",
 )
 
+# Files of tests that install what belongs to the whole cluster, or look whether it is all gone: one after the other.
+CLUSTER_WIDE = (
+    "test_deploy_manifests.py",
+    "test_gateway.py",
+    "test_gateway_removal.py",
+    "test_own_charts.py",
+    "test_seldon.py",
+    "test_seldon_evidence.py",
+)
+
 # What a test may be skipped for in CI too, as its reason begins. For any other, e.g. a missing program, it fails there.
 MAY_SKIP_IN_CI = (
     # Hosted runners are not root's, and have an engine.
@@ -63,6 +73,8 @@ def pytest_configure() -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep each route on one parallel worker (`--dist loadgroup`): its stories share what they take turns with.
 
+    Of other tests each file stays together: its tests share what they need.
+
     By path and not by mark: pytest-xdist 3.8.0 hands `xdist_group` on in `Item._nodeid`, which pytest 9.2 does not
     read any more, so that a group is torn apart without a word.
     """
@@ -70,11 +82,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]  # noqa: PLC0415
 
     class RouteScheduling(LoadGroupScheduling):
-        """A route is a group; other tests are as pytest-xdist has them."""
+        """A group is a route, a file, or the files of tests that need the whole cluster."""
 
         def _split_scope(self, nodeid: str) -> str:
-            room, *rest = nodeid.split("/")
-            return f"{room}/{rest[0]}" if room == "scenarios" else str(super()._split_scope(nodeid))
+            path = nodeid.partition("::")[0]
+            room, *rest = path.split("/")
+            if room == "scenarios":
+                return f"{room}/{rest[0]}"
+            return "cluster-wide" if rest and rest[-1] in CLUSTER_WIDE else path
 
     return RouteScheduling(config, log) if config.getoption("dist") == "loadgroup" else None
 

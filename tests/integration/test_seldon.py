@@ -89,9 +89,11 @@ def test_without_operator_it_is_said(site: Site, namespace: str) -> None:
 
 
 def test_nothing_cluster_wide_is_left_behind(
-    site: Site, supply: Supply, kubectl: KubectlDeployer, namespace: str
+    seatrial: Assembly, site: Site, supply: Supply, kubectl: KubectlDeployer, namespace: str
 ) -> None:
     """Installed, given a model nobody deletes, and uninstalled: what was there before is there, and nothing else."""
+    # Otherwise another worker's test may install it meanwhile.
+    seatrial.load_balancer.ensure(site.handle)
     before = _objects(kubectl)
     with _installed(site) as core:
         assert _objects(kubectl) > before
