@@ -47,9 +47,7 @@ class RenderedObject:
     @property
     def is_hook(self) -> bool:
         """Whether Helm runs it as a hook: such objects are made anew each time."""
-        metadata = self.body.get("metadata")
-        annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
-        return isinstance(annotations, Mapping) and "helm.sh/hook" in annotations
+        return helm.is_hook(self.body)
 
 
 @dataclass(frozen=True)

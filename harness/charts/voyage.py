@@ -16,7 +16,7 @@ from harness.charts.case import Answer, ChartCase, Step, Traffic
 from harness.charts.leftovers import Belongings, Found, Inventory, wait_until_nothing_is_left
 from harness.cluster.provider import ClusterHandle
 from harness.commands import kubectl
-from harness.commands.helm import Values
+from harness.commands.helm import Values, is_hook
 from harness.deploy.helm import HelmDeployer
 from harness.deploy.manifests import Manifest
 from harness.deploy.release import Release, ResourceRef
@@ -267,7 +267,15 @@ class _Passage:
             kube_version=self.voyage.handle.kubernetes,
             api_versions=served,
         )
-        self.voyage.judge(manifest, self.namespace)
+        with reading(self.voyage.handle) as reader:
+            # Helm deletes a hook's object before it makes it again: what is there does not stand in its way.
+            tried = [
+                body
+                for body, ref in zip(manifest.bodies, manifest.refs(self.namespace), strict=True)
+                if not (is_hook(body) and reader.exists(ref))
+            ]
+        if tried:
+            self.voyage.judge(Manifest.load(tried), self.namespace)
 
     def _upgrade(self, step: Step) -> Release:
         try:

@@ -22,7 +22,7 @@ refuse() {
 }
 pods=$(setting podSubnet) services=$(setting serviceSubnet)
 ip link show no-such-pod >/dev/null 2>&1 || ip link add no-such-pod type bridge
-ip link set no-such-pod up
+ip link set no-such-pod arp off up
 ip route replace "${pods}" dev no-such-pod
 for each in OUTPUT FORWARD; do
   refuse "${each}" icmp-host-unreachable -o no-such-pod

@@ -287,6 +287,27 @@ def parse_failed_tests(stdout: str) -> tuple[str, ...]:
     return tuple(name for name, phase in suites if phase != "Succeeded")
 
 
+def is_hook(document: Mapping[str, Any]) -> bool:
+    """Whether Helm runs a document as a hook: its object is deleted and made anew each time."""
+    metadata = document.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
+    return isinstance(annotations, Mapping) and "helm.sh/hook" in annotations
+
+
+# "pre-upgrade hooks failed: ... job NAME failed: BackoffLimitExceeded", "failed pre-install: ..." (seen with 3.20.2),
+# "failed pre-install: resource Job/NAMESPACE/NAME not ready. status: Failed" (4.3.1).
+_FAILED_HOOK = re.compile(
+    r"(?:hooks? failed|failed (?:pre|post)-\w+)\b.*?\b(job|pod)[ /](?:\S+/)?([a-z0-9][a-z0-9.-]*)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def parse_failed_hook(stderr: str) -> str:
+    """Read which hook's object failed, as ``job/NAME`` or ``pod/NAME``; nothing when it was not a hook."""
+    found = _FAILED_HOOK.search(stderr)
+    return f"{found[1].lower()}/{found[2]}" if found else ""
+
+
 def pull(reference: str, *, into: Path, version: str = "", plain_http: bool = False) -> Args:
     """``helm pull``: fetch a packaged chart into a directory; `reference` is ``oci://HOST/REPOSITORY``."""
     return (

@@ -28,7 +28,7 @@ _POLICY = "helm.sh/resource-policy"
 # Nothing holds Helm's records: this is for a server that is busy.
 _PURGE_S = 30.0
 # Of a failed test's log: assertions are printed last.
-_TEST_LOG_LINES = 40
+_HOOK_LOG_LINES = 40
 
 
 class HelmDeployer(LabellingDeployer):
@@ -194,7 +194,7 @@ class HelmDeployer(LabellingDeployer):
             raise DeployError(attempted, seen="there is a release of that name already", hint=hint)
 
         def settle() -> Release:
-            made = self._reported(attempted, outcome)
+            made = self._reported(attempted, outcome, namespace)
             withdraw()
             self._live.enter(namespace, release, lambda: self.uninstall(made))
             self._witness.deployed(made)
@@ -256,7 +256,7 @@ class HelmDeployer(LabellingDeployer):
         outcome = self.run(*args, timeout_s=limit_s, stdin=values.stdin())
 
         def settle() -> Release:
-            made = self._reported(attempted, outcome)
+            made = self._reported(attempted, outcome, namespace)
             self._witness.deployed(made)
             return self._settled(made, deadline, wait=wait)
 
@@ -282,7 +282,7 @@ class HelmDeployer(LabellingDeployer):
         limit_s = timeout_s or self._settings.helm_timeout_s
         outcome = self.run(*helm.test(release, namespace=namespace, timeout_s=limit_s), timeout_s=limit_s)
         if not outcome.succeeded and (failed := helm.parse_failed_tests(outcome.stdout)):
-            logs = [self._log_of_test(name, namespace) for name in failed]
+            logs = [self._log_of(f"pod/{name}", namespace) for name in failed]
             raise ChartTestError(
                 f"see the tests of release '{release}' succeed",
                 seen="\n".join([outcome.stderr.strip(), *logs]),
@@ -290,10 +290,11 @@ class HelmDeployer(LabellingDeployer):
             )
         return self._check(f"test release '{release}'", outcome).stdout
 
-    def _log_of_test(self, pod: str, namespace: str) -> str:
-        command = self._handle.kubectl_command(*kubectl.logs(f"pod/{pod}", namespace=namespace, tail=_TEST_LOG_LINES))
+    def _log_of(self, hook: str, namespace: str) -> str:
+        """Return the end of what a hook printed, a pod or a job as ``KIND/NAME``."""
+        command = self._handle.kubectl_command(*kubectl.logs(hook, namespace=namespace, tail=_HOOK_LOG_LINES))
         outcome = self._runner.run(command)
-        return f"log of '{pod}':\n{(outcome.stdout or outcome.stderr).strip()}"
+        return f"log of '{hook.partition('/')[2]}':\n{(outcome.stdout or outcome.stderr).strip()}"
 
     def get_hooks(self, release: str, *, namespace: str = "default") -> str:
         """``helm get hooks``: the documents of the release's hooks."""
@@ -316,7 +317,7 @@ class HelmDeployer(LabellingDeployer):
             dry_run=True,
         )
         attempted = f"try out chart '{chart}' as release '{release}'"
-        return self._reported(attempted, self.run(*args, stdin=values.stdin()))
+        return self._reported(attempted, self.run(*args, stdin=values.stdin()), namespace)
 
     def status(self, release: str, *, namespace: str = "default") -> ReleaseReport:
         """``helm status``."""
@@ -464,8 +465,14 @@ class HelmDeployer(LabellingDeployer):
             self.wait(made, timeout_s=deadline.remaining_s(at_least=1.0))
         return made
 
-    def _reported(self, attempted: str, outcome: Outcome) -> Release:
-        """Return the release that Helm says it made."""
+    def _reported(self, attempted: str, outcome: Outcome, namespace: str) -> Release:
+        """Return the release that Helm says it made; of a hook that failed tell what it printed, while it is there."""
+        if not outcome.succeeded and (hook := helm.parse_failed_hook(outcome.stderr)):
+            raise DeployError(
+                attempted,
+                seen=f"{outcome.stderr.strip()}\n{self._log_of(hook, namespace)}",
+                hint=f"see what hook '{hook}' does: a release goes on when it ends with exit code 0",
+            )
         return self._release(helm.parse_release(self._check(attempted, outcome).stdout))
 
     @staticmethod

@@ -395,7 +395,7 @@ class ManifestDeployer(LabellingDeployer):
     ) -> tuple[Applied, ...]:
         """Have the API server try documents without keeping them, admission and validation included.
 
-        Documents that go into a namespace that is among them, and so is not there yet, are tried in `namespace`;
+        Documents that go into a namespace that is among them and not there yet are tried in `namespace`;
         objects of custom kinds whose definition is not in the cluster yet cannot be tried and are left out.
 
         Args:
@@ -410,7 +410,9 @@ class ManifestDeployer(LabellingDeployer):
             DeployError: the server would refuse some; the message holds every refusal, ``facts`` the first.
         """
         manifest = Manifest.load(source)
-        made = {item.name for item in manifest.documents if item.kind == "Namespace"}
+        namespaces = [item.name for item in manifest.documents if item.kind == "Namespace"]
+        with reading(self._api) as reader:
+            made = {name for name in namespaces if not reader.exists(ResourceRef("Namespace", name, "", "v1"))}
         bodies = [
             {**body, "metadata": {**body["metadata"], "namespace": namespace}}
             if body["metadata"].get("namespace") in made

@@ -133,9 +133,7 @@ def edit(file: Path, old: str, new: str) -> None:
 def platform_from(chart: Path, origin: Origin, *steps: Step) -> ChartCase:
     """Return a case of the larger chart that comes from an earlier version."""
     (plain,) = [one for one in cases_of(PLATFORM) if one.name == "plain"]
-    small = chart.parent / "small.yaml"
-    shutil.copyfile(PLATFORM / "ci" / "plain.yaml", small)
-    install = Step("install", previous=True, values=(str(small),))
+    install = Step("install", previous=True, values=(str(PLATFORM / "ci" / "plain.yaml"),))
     leaves = ("CustomResourceDefinition/*.platform.example.com", "PersistentVolumeClaim/data-*")
     return replace(
         plain,
@@ -167,7 +165,9 @@ def test_a_failing_hook_stops_the_upgrade_and_the_release_is_as_before(platform:
     edit(migration, "backoffLimit: 1", "backoffLimit: 0")
     edit(platform / "Chart.yaml", "version: 1.1.0", "version: 1.2.0")
     upgrade = Step("upgrade", fails="no such column")
-    log = chart_voyage(platform_from(platform, Origin(path=PLATFORM), upgrade))
+    case = platform_from(platform, Origin(path=PLATFORM), upgrade)
+    # Helm removes a hook that succeeded.
+    log = chart_voyage(replace(case, leaves=(*case.leaves, "Job/*-migration", "Pod/*-migration-*")))
     assert [one.step.verb for one in log.steps] == ["install", "score", "upgrade", "score", "uninstall"]
 
 
@@ -279,7 +279,7 @@ def test_the_api_server_judges_what_no_schema_knows(
     """Every document is tried before any is installed: the refusal names the object, and there is no release."""
     with pytest.raises(DeployError, match=r"have the API server take[\s\S]*refused[\s\S]*externalName"):
         chart_voyage(chart_with(REFUSED))
-    assert helm.list(all_namespaces=True) == ()
+    assert RELEASED.name not in {one.name for one in helm.list(all_namespaces=True)}
 
 
 def test_a_change_the_cluster_cannot_make_is_stopped_before_the_upgrade(tmp_path: Path, chart_voyage: Sail) -> None:

@@ -38,7 +38,10 @@ def _of_the_cluster(kubectl: KubectlDeployer) -> frozenset[str]:
     return frozenset(name for name in names if name in NAMESPACES or OF_THESE_RELEASES.search(name))
 
 
-def _within(kubectl: KubectlDeployer, namespace: str) -> list[str]:
+def _settled(kubectl: KubectlDeployer, namespace: str) -> list[str]:
+    """Return what is in a namespace once no pod is ending in it any more: those of a model go after their owner."""
+    args = ("wait", "--for=delete", "pods", "--all", f"--namespace={namespace}", "--timeout=60s")
+    kubectl.run(*args, timeout_s=70).check()
     return kubectl.run("get", NAMESPACED, "--namespace", namespace, "--output=name").check().stdout.split()
 
 
@@ -88,7 +91,7 @@ def test_nothing_is_left_whatever_goes_first(
         for part in order:
             helm.uninstall(releases[part])
             assert helm.list(namespace=part) == ()
-            assert _within(kubectl, part) == IN_EVERY_NAMESPACE
+            assert _settled(kubectl, part) == IN_EVERY_NAMESPACE
         for part in order:
             kubectl.run("delete", "namespace", part, "--wait=false").check()
         kubectl.run("wait", "--for=delete", *sorted(NAMESPACES), "--timeout=90s", timeout_s=100).check()

@@ -99,6 +99,40 @@ def test_a_failed_install_leaves_no_release_unless_asked(helm: HelmDeployer, nam
     assert [row.name for row in helm.list(namespace=namespace)] == ["test-ml-app"]
 
 
+# A hook that fails at once, on the image that the tests have anyway.
+HOOK = """
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: migration
+  annotations: {helm.sh/hook: pre-install}
+spec:
+  backoffLimit: 0
+  template:
+    spec:
+      restartPolicy: Never
+      containers:
+        - name: migration
+          image: {{ .Values.image }}
+          imagePullPolicy: IfNotPresent
+          command: [python3, -c, "print('no such column'); raise SystemExit(1)"]
+"""
+
+
+def test_a_failing_hook_tells_what_it_printed(
+    helm: HelmDeployer, namespace: str, score_image: ImageRef, tmp_path: Path
+) -> None:
+    """Helm says that it failed; its log, gone with the release, says why."""
+    chart = tmp_path / "hooked"
+    (chart / "templates").mkdir(parents=True)
+    (chart / "Chart.yaml").write_text("apiVersion: v2\nname: hooked\nversion: 1.0.0\n", encoding="utf-8")
+    (chart / "templates" / "migration.yaml").write_text(HOOK, encoding="utf-8")
+    with pytest.raises(DeployError, match=r"log of 'migration':\s+no such column") as caught:
+        helm.install("hooked", chart, namespace=namespace, values=Values(inline={"image": score_image.name}))
+    assert "hook 'job/migration'" in caught.value.hint
+    assert helm.list(namespace=namespace) == ()
+
+
 def test_a_refusal_by_the_cluster_leaves_no_release(helm: HelmDeployer, namespace: str) -> None:
     """Helm records a failed release when the API server refuses a document; it is uninstalled."""
     with pytest.raises(DeployError, match=r"spec.ports\[0\].port") as caught:

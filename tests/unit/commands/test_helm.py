@@ -214,6 +214,29 @@ OLD_WORDS = " ".join(f"template: {where}: executing {what}: {why}" for where, wh
 NEW_WORDS = "\n".join(f"{where}\n  executing {what}:\n    {why}" for where, what, why in FRAMES)
 
 
+@pytest.mark.parametrize(
+    ("stderr", "hook"),
+    [
+        (
+            "Error: UPGRADE FAILED: pre-upgrade hooks failed: 1 error occurred:\n"
+            "\t* job score-migration failed: BackoffLimitExceeded",
+            "job/score-migration",
+        ),
+        (
+            "Error: INSTALLATION FAILED: failed pre-install: resource Job/demo/migration not ready. status: Failed, "
+            "message: Job Failed. failed: 1/1",
+            "job/migration",
+        ),
+        ("Error: INSTALLATION FAILED: failed post-install: 1 error occurred:\n\t* timed out waiting", ""),
+        ('Error: UPGRADE FAILED: cannot patch "job" with kind Job: failed', ""),
+    ],
+    ids=["Helm 3", "Helm 4", "something that took too long", "no hook"],
+)
+def test_the_hook_that_failed_is_read(stderr: str, hook: str) -> None:
+    """So that its log can be asked for."""
+    assert helm.parse_failed_hook(stderr) == hook
+
+
 def test_both_versions_tell_a_failing_template_the_same() -> None:
     """Helm 4 spreads each frame over three lines; what is read from it does not differ."""
     old, new = (helm.parse_chart_problem(f"Error: {words}{HINT}") for words in (OLD_WORDS, NEW_WORDS))
