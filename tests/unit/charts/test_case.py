@@ -111,8 +111,21 @@ def test_each_step_has_values_of_its_own(tmp_path: Path) -> None:
         ({"steps": (Step("install"), Step("score", set={"a": 1}))}, "step 'score' has no values"),
         ({"traffic": Traffic()}, "'answers' names nothing"),
         ({"traffic": Traffic(), "answers": (Answer("app", via="port-forward"),)}, "traffic needs another way"),
+        (
+            {"traffic": Traffic(), "answers": (Answer("app"),), "steps": (Step("install"), Step("drain"))},
+            "traffic over 'drain' needs another way",
+        ),
     ],
-    ids=["no install", "two installs", "after uninstall", "no origin", "values of a score", "no answer", "one pod"],
+    ids=[
+        "no install",
+        "two installs",
+        "after uninstall",
+        "no origin",
+        "values of a score",
+        "no answer",
+        "one pod",
+        "an address that moves",
+    ],
 )
 def test_a_way_that_cannot_be_gone_is_refused(given: dict[str, Any], seen: str) -> None:
     """Before anything is installed, naming the case."""
