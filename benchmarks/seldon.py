@@ -32,6 +32,7 @@ from harness.cluster.provider import ClusterSpec
 from harness.deploy.seldon import Predictor, SeldonDeployer, SeldonDeployment
 from harness.gateway.contour import Gateway
 from harness.images.reference import ImageRef
+from harness.scoring.readiness import wait_until_answers
 from harness.scoring.request import ScoreRequest
 from harness.scoring.seldon import SeldonMessage, SeldonPaths
 from harness.scoring.seldon_response import SeldonResponse
@@ -58,6 +59,9 @@ def latencies_ms(through: Endpoint, *straight: Endpoint, requests: int) -> list[
         *(ScoreRequest(endpoint, SeldonPaths().predictions(), MESSAGE.body) for endpoint in straight),
     )
     with RequestsTransport() as transport:
+        for way in ways:
+            # kube-proxy takes a moment to hear of a Service that was made just now.
+            wait_until_answers(transport, way, timeout_s=30)
         sent = (transport.send(way).assert_status(200) for _ in range(WARM_UP + requests) for way in ways)
         latencies = [response.latency_s * 1000 for response in sent][WARM_UP * len(ways) :]
     return [latencies[way :: len(ways)] for way in range(len(ways))]
