@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -258,21 +259,19 @@ class _Passage:
         if step.previous or step.fails:
             return
         with reading(self.voyage.handle) as reader:
-            served = discovery.api_versions(reader)
-        manifest = self.voyage.helm.template(
-            self.case.release,
-            self._chart(step),
-            namespace=self.namespace,
-            values=self._values(step),
-            kube_version=self.voyage.handle.kubernetes,
-            api_versions=served,
-        )
-        with reading(self.voyage.handle) as reader:
+            manifest = self.voyage.helm.template(
+                self.case.release,
+                self._chart(step),
+                namespace=self.namespace,
+                values=self._values(step),
+                kube_version=self.voyage.handle.kubernetes,
+                api_versions=discovery.api_versions(reader),
+            )
             # Helm deletes a hook's object before it makes it again: what is there does not stand in its way.
             tried = [
-                body
-                for body, ref in zip(manifest.bodies, manifest.refs(self.namespace), strict=True)
-                if not (is_hook(body) and reader.exists(ref))
+                document.body
+                for document, ref in zip(chain(*manifest.in_order()), manifest.refs(self.namespace), strict=True)
+                if not (is_hook(document.body) and reader.exists(ref))
             ]
         if tried:
             self.voyage.judge(Manifest.load(tried), self.namespace)

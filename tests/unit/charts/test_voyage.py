@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from harness.charts.case import Answer, ChartCase, Origin, Step, Traffic
 from harness.charts.voyage import Voyage
 from harness.cluster.provider import ClusterHandle
 from harness.deploy.helm import HelmDeployer
+from harness.deploy.manifests import Manifest
 from harness.errors import ChartTestError, DeployError, LeftoverError
 from harness.process.command import Command
 from harness.process.outcome import Outcome
@@ -40,6 +41,7 @@ class World:
         forgotten: names of ConfigMaps that uninstalling leaves.
         stranger: a ClusterRole that somebody else makes meanwhile.
         failing: a step's verb that Helm fails at.
+        documents: what the chart renders to.
     """
 
     there: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class World:
     told: list[str] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
     served: list[str] = field(default_factory=list)
+    documents: str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\n"
 
     def helm(self, command: Command) -> Outcome:
         """Answer a helm command."""
@@ -75,7 +78,7 @@ class World:
         if verb == "uninstall":
             for key in [key for key in self.there if key[0] == "ConfigMap" and key[1] not in self.forgotten]:
                 del self.there[key]
-        manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\n"
+        manifest = self.documents
         if verb in ("install", "upgrade", "status"):
             answer = json.dumps(
                 {"name": "app", "namespace": NAMESPACE, "version": self.revision, "info": {}, "manifest": manifest}
@@ -102,6 +105,8 @@ class World:
             f"/api/v1/namespaces/{NAMESPACE}/configmaps": self._items("ConfigMap"),
             "/apis/rbac.authorization.k8s.io/v1/clusterroles": self._items("ClusterRole"),
         }
+        named = {f"/api/v1/namespaces/{NAMESPACE}/configmaps/{name}": body for (_, name), body in self.there.items()}
+        fixed |= named
         return (200, fixed[path]) if path in fixed else (404, {"message": "not found"})
 
     def _items(self, kind: str) -> dict[str, Any]:
@@ -253,6 +258,22 @@ def test_the_cluster_says_what_it_serves_before_the_api_server_judges(voyage: Vo
     voyage.run(case(Step("install"), Step("uninstall")))
     rbac = "rbac.authorization.k8s.io/v1"
     assert world.served == ["v1", rbac, "v1/ConfigMap", f"{rbac}/ClusterRole"]
+
+
+def test_a_hook_that_is_there_is_not_tried(voyage: Voyage, world: World) -> None:
+    """Helm deletes it first; which document it is does not depend on what else there is, nor in which order."""
+    world.documents = (
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, annotations: {helm.sh/hook: pre-upgrade}}\n"
+        "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: later}\n"
+    )
+    tried: list[list[str]] = []
+
+    def judge(manifest: Manifest, namespace: str) -> None:
+        assert namespace == NAMESPACE
+        tried.append([item.kind for item in manifest.documents])
+
+    replace(voyage, judge=judge).run(case(Step("install"), Step("upgrade"), Step("uninstall")))
+    assert tried == [["Namespace", "ConfigMap"], ["Namespace"]]
 
 
 def test_each_step_renders_with_its_own_values(voyage: Voyage, world: World) -> None:
