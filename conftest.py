@@ -79,9 +79,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     read any more, so that a group is torn apart without a word.
     """
     # There when this is called, and only then; it has no types.
-    from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]  # noqa: PLC0415
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # noqa: PLC0415
 
-    class RouteScheduling(LoadGroupScheduling):
+    class RouteScheduling(LoadScopeScheduling):
         """A group is a route, a file, or the files of tests that need the whole cluster."""
 
         def _split_scope(self, nodeid: str) -> str:

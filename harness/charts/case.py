@@ -219,9 +219,10 @@ def _problems(case: ChartCase) -> Iterator[str]:
             yield f"step '{step.verb}' has no values"
     if case.traffic and not case.answers:
         yield "traffic needs something that answers: 'answers' names nothing"
-    if case.traffic and case.answers and case.answers[0].via == "port-forward":
+    way = case.answers[0].via if case.traffic and case.answers else ""
+    if way == "port-forward":
         yield "a port-forward leads to one pod and ends with it: traffic needs another way (via: load-balancer)"
-    if case.traffic and case.answers and case.answers[0].via == "load-balancer" and "drain" in verbs:
+    if way == "load-balancer" and "drain" in verbs:
         # MetalLB v0.14.9 announces from no node that is cordoned (internal/k8s/nodes, IsNodeAvailable).
         yield (
             "a balancer's address moves away from a node that is drained and back, and what is open then is reset, "

@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.deploy.watching import ApiReader, ApiStatusError
-
-
-def root(version: str) -> str:
-    """Return the path below which a group version is served; of the core group it is another."""
-    return f"/apis/{version}" if "/" in version else f"/api/{version}"
+from harness.deploy.watching import ApiReader, ApiStatusError, api_root
 
 
 def preferred_versions(reader: ApiReader) -> Iterator[str]:
@@ -23,7 +18,7 @@ def preferred_versions(reader: ApiReader) -> Iterator[str]:
 def resources(reader: ApiReader, version: str) -> Sequence[Mapping[str, Any]]:
     """Return the resources of a group version; none where its server is down or it went meanwhile."""
     try:
-        found: Sequence[Mapping[str, Any]] = reader.get(root(version))["resources"]
+        found: Sequence[Mapping[str, Any]] = reader.get(api_root(version))["resources"]
     except ApiStatusError:
         return ()
     return found

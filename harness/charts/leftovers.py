@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.charts import discovery
 from harness.deploy.release import ResourceRef
-from harness.deploy.watching import ApiReader, ApiStatusError
+from harness.deploy.watching import ApiReader, ApiStatusError, api_root
 from harness.errors import LeftoverError, WaitTimeoutError
 from harness.wait import SYSTEM_CLOCK, Clock, wait_until
 
@@ -84,7 +84,7 @@ class Inventory:
 
     def _all(self) -> Iterator[Found]:
         for version in discovery.preferred_versions(self.reader):
-            root = discovery.root(version)
+            root = api_root(version)
             for resource in discovery.resources(self.reader, version):
                 if "/" in resource["name"] or "list" not in resource["verbs"] or resource["kind"] in _CLUSTERS_OWN:
                     continue

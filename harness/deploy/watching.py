@@ -57,6 +57,11 @@ def reading(cluster: ClusterHandle | ApiClient) -> Iterator[ApiReader]:
         client.close()
 
 
+def api_root(version: str) -> str:
+    """Return the path below which a group version is served; of the core group it is another."""
+    return f"/apis/{version}" if "/" in version else f"/api/{version}"
+
+
 class ApiReader:
     """GET and watch, in JSON.
 
@@ -102,7 +107,7 @@ class ApiReader:
 
     def collection(self, ref: ResourceRef) -> str:
         """Return the path of the list that holds `ref`, as the server's discovery names it."""
-        root = f"/apis/{ref.api_version}" if "/" in ref.api_version else f"/api/{ref.api_version}"
+        root = api_root(ref.api_version)
         if ref.api_version not in self._resources:
             self._resources[ref.api_version] = {
                 resource["kind"]: (resource["name"], resource["namespaced"])

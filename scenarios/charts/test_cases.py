@@ -104,9 +104,15 @@ def test_an_upgrade_that_drops_requests_is_caught(unprobed: Path, chart_voyage: 
         chart_voyage(case)
 
 
+def plain_case() -> ChartCase:
+    """Return the larger chart's declared case that leaves most of it out."""
+    (case,) = [one for one in cases_of(PLATFORM) if one.name == "plain"]
+    return case
+
+
 def test_helm_4_takes_the_larger_chart_its_whole_way_too(site: Site) -> None:
     """Hooks, definitions, dependencies and the chart's own test, with the other Helm; its answers are the same."""
-    (case,) = [one for one in cases_of(PLATFORM) if one.name == "plain"]
+    case = plain_case()
     with closing(site.helm("helm-4")) as helm:
         log = site.voyage(helm).run(case)
     assert [one.step.verb for one in log.steps] == ["install", "test", "score", "uninstall"]
@@ -132,11 +138,10 @@ def edit(file: Path, old: str, new: str) -> None:
 
 def platform_from(chart: Path, origin: Origin, *steps: Step) -> ChartCase:
     """Return a case of the larger chart that comes from an earlier version."""
-    (plain,) = [one for one in cases_of(PLATFORM) if one.name == "plain"]
     install = Step("install", previous=True, values=(str(PLATFORM / "ci" / "plain.yaml"),))
     leaves = ("CustomResourceDefinition/*.platform.example.com", "PersistentVolumeClaim/data-*")
     return replace(
-        plain,
+        plain_case(),
         chart=chart,
         name="from-there",
         previous=origin,
@@ -146,7 +151,7 @@ def platform_from(chart: Path, origin: Origin, *steps: Step) -> ChartCase:
 
 
 def test_the_larger_chart_comes_from_its_earlier_version(platform: Path, chart_voyage: Sail) -> None:
-    """Which had a definition more, and other labels: today's takes over, and both definitions are seen to."""
+    """Which had a definition more: today's takes over, and both definitions are seen to."""
     edit(platform / "Chart.yaml", "version: 1.1.0", "version: 1.0.0")
     crd = (platform / "crds" / "scoremodels.yaml").read_text(encoding="utf-8")
     former = crd.replace("scoremodels", "formermodels").replace("scoremodel", "formermodel")
