@@ -106,7 +106,9 @@ def test_a_webhook_without_its_service_blocks_no_deletion(site: Site, kubectl: K
         models.apply(model, namespace=namespace, wait=False)
         models.apply(replace(model, name="left-to-its-namespace"), namespace=namespace, wait=False)
         parts = ("service/seldon-webhook-service", "deployment/seldon-controller-manager")
-        kubectl.run("delete", *parts, "--namespace", OPERATOR).check()
+        # The API server keeps a connection to the webhook: it is answered until the operator's Pod itself has ended.
+        gone = ("--cascade=foreground", "--timeout=90s")
+        kubectl.run("delete", *parts, *gone, "--namespace", OPERATOR, timeout_s=100).check()
 
         with pytest.raises(SeldonOperatorError, match="failed calling webhook") as caught:
             models.apply(replace(model, name="late"), namespace=namespace, wait=False)
