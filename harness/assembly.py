@@ -10,7 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -46,6 +46,7 @@ from harness.images.container import ContainerSpec, RunningContainer, running_co
 from harness.images.load import load_image
 from harness.images.push import PushedImage, image_in_engine, push
 from harness.images.reference import ImageRef
+from harness.images.turn import turn_with_image
 from harness.naming import LABEL_OWNER, Run
 from harness.outside.registry import LocalRegistry
 from harness.outside.service import OutsideService
@@ -254,7 +255,7 @@ class Assembly:
             timeout_s=self.settings.images.build_timeout_s,
             pull=self.supply.pull,
         )
-        with self.progress("images").step(f"build image '{name}'"):
+        with self.progress("images").step(f"build image '{name}'"), self._turn_with_image(name):
             image = builder.build(BuildRequest(directory, name, **options))
         with self._lock:
             self._built.append(image)
@@ -273,9 +274,13 @@ class Assembly:
             ImageError: the cluster is not ours and no registry it pulls from is named.
         """
         with self.progress("images").step(f"load image '{image.name}' into cluster '{handle.name}'"):
+            # A push that failed is made again here, and then says why.
+            wait(self._pushes)
+            return self._load_alone(handle, image, nodes)
+
+    def _load_alone(self, handle: ClusterHandle, image: ImageRef, nodes: Sequence[str]) -> ImageRef:
+        with self._turn_with_image(image.name):
             if handle.provider == "kind":
-                # A push that failed is made again here, and then says why.
-                wait(self._pushes)
                 load_image(self.engine, image, nodes or handle.nodes, registry=handle.registry)
                 return image
             registry = self.settings.images.registry
@@ -620,8 +625,16 @@ class Assembly:
         """Have layers travel while nodes boot: a cluster that is being made has its registry long before those."""
         engine = self.engine
         self._pushes += [
-            self._pool.submit(push, engine, image, registry) for image in images for registry in registries
+            self._pool.submit(self._push_alone, engine, image, registry) for image in images for registry in registries
         ]
+
+    def _push_alone(self, engine: Engine, image: ImageRef, registry: str) -> PushedImage:
+        with self._turn_with_image(image.name):
+            return push(engine, image, registry)
+
+    def _turn_with_image(self, name: str) -> AbstractContextManager[None]:
+        locks = self.settings.supply.cache_dir / "locks"
+        return turn_with_image(name, locks, timeout_s=self.settings.images.build_timeout_s)
 
     def _start_registry(self) -> LocalRegistry:
         name = f"seatrial-registry-{self.run.own_id}"  # a cluster's is called after the cluster

@@ -111,15 +111,15 @@ class SeldonCoreInstaller:
             namespace: where.
             values: further values for the chart, e.g. ``{"defaultUserID": ""}``.
             create_namespace: make the namespace when it is not there; it stays when the operator goes.
-            timeout_s: limit for all of it.
+            timeout_s: limit for chart and webhook together; loading the images comes before.
 
         Raises:
             DeployError: the cluster refused the chart, e.g. because Seldon Core is there already.
             RolloutError: the operator's pod will not become ready.
             SeldonOperatorError: the operator runs and its webhook does not answer.
         """
-        deadline = Deadline(timeout_s)
         self._load_images(self._chart)
+        deadline = Deadline(timeout_s)
         release = self._helm.install(
             RELEASE,
             self._chart.path,

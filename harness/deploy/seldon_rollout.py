@@ -48,7 +48,7 @@ _NAME_MAX = 63
 _OWN_VARIABLES = ("PREDICTIVE_UNIT_", "PREDICTOR_", "SELDON_", "MLSERVER_")
 # An idle operator acts within a fraction of a second. One that was just restarted waits up to 15 s for the lock of the
 # one before it (controller-runtime's lease duration), and says nothing meanwhile.
-SILENCE_S = 20.0
+SILENCE_S = 30.0
 
 
 def wait_for_seldon(

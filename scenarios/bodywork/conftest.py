@@ -34,6 +34,7 @@ from harness.scoring.verdict import Verdict
 from harness.site import Site
 from harness.supply.builders.rootfs import HOST_CA_BUNDLES
 from harness.supply.resolver import Supply
+from harness.wait import wait_until
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "bodywork"
 PROJECT = FIXTURES / "project"
@@ -91,6 +92,18 @@ def assert_answer(response: ScoreResponse, text: str = ANSWER) -> ScoreResponse:
     response.assert_status(200).assert_content_type("application/json")
     assert response.text == text
     return response
+
+
+def assert_soon(seatrial: Assembly, request: ScoreRequest, text: str) -> ScoreResponse:
+    """Wait for an answer: a pod that is told to go answers until whoever leads requests to it has heard of that."""
+    answer = wait_until(
+        "see the new version answer",
+        lambda: seatrial.transport.send(request),
+        done=lambda answer: answer.text == text,
+        timeout_s=30,
+        describe=ScoreResponse.summary,
+    )
+    return assert_answer(answer, text)
 
 
 # -- the host
@@ -385,8 +398,9 @@ def never_starting(
     pipeline = Pipeline(git.url(repository), "never-starts", FAULTS)
     git.create(repository, SMALL_PROJECT)
     yaml_text = SMALL_YAML.replace("small-project", "never-starts").replace("train >> serve", "serve")
-    # Without probes a pod that lives for as long counts as started, and on a busy host it takes its time to fail.
-    yaml_text = yaml_text.replace("startup_time_seconds: 5", "startup_time_seconds: 20")
+    # Without probes a pod that lives for as long counts as started, and on a busy host it takes its time to fail. And
+    # 90 s later Bodywork reads what the container's present life has said: it is held back by then, its error told.
+    yaml_text = yaml_text.replace("startup_time_seconds: 5", "startup_time_seconds: 60")
     git.push(repository, Change({"bodywork.yaml": yaml_text}))
 
     def commit() -> str:
@@ -396,7 +410,7 @@ def never_starting(
         return next(str(one["value"]) for one in container["env"] if one["name"] == "GIT_COMMIT_HASH")
 
     def run() -> NeverStarts:
-        pipelines.run(pipeline, timeout_s=180.0)
+        pipelines.run(pipeline, timeout_s=240.0)
         site.wait_for_route(pipeline.ingress_path("serve"))
         before = commit()
         git.push(
@@ -413,7 +427,7 @@ def never_starting(
             ) as traffic,
             pytest.raises(BodyworkError) as caught,
         ):
-            pipelines.run(pipeline, timeout_s=240.0)
+            pipelines.run(pipeline, timeout_s=300.0)
         put_back = ResourceRef("Deployment", pipeline.service("serve"), FAULTS, "apps/v1")
         wait_for_rollout(site.handle, put_back, 60.0)
         return NeverStarts(caught.value, before, commit(), traffic.verdict, seatrial.transport.send(request))

@@ -42,6 +42,7 @@ from scenarios.bodywork.conftest import (
     SMALL_YAML,
     SWAPPED_ANSWER,
     assert_answer,
+    assert_soon,
     with_names_swapped,
 )
 
@@ -217,7 +218,7 @@ def test_an_update_fails_no_request(
     with traffic(through_api_server, check=either, variant=which, rate_per_s=5, name="bodywork 3") as direct:
         bodywork.update(project)
 
-    assert_answer(seatrial.transport.send(through_api_server), SWAPPED_ANSWER)
+    assert_soon(seatrial, through_api_server, SWAPPED_ANSWER)
     assert git.head(f"example/{IRIS}").startswith(bodywork.service(project, SERVE).git_commit)
     direct.verdict.assert_within(ErrorBudget(min_requests=100))
     assert set(direct.verdict.variants) == {"old", "new"}

@@ -257,7 +257,7 @@ def test_a_failing_chart_test_shows_its_log(chart_with: Callable[[str], ChartCas
 def test_an_unready_claim_is_named(chart_with: Callable[[str], ChartCase], site: Site, helm: HelmDeployer) -> None:
     """It is no workload, and is waited for like one."""
     voyage = site.voyage(helm)
-    quick = replace(voyage, settings=replace(voyage.settings, rollout_timeout_s=3))
+    quick = replace(voyage, settings=replace(voyage.settings, rollout_timeout_s=10))
     with pytest.raises(RolloutError, match=r"persistentvolumeclaim/unbound[\s\S]*phase is Pending"):
         quick.run(chart_with(CLAIM))
 

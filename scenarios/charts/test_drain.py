@@ -26,7 +26,7 @@ def test_a_drained_node_drops_no_request(three_nodes: Site) -> None:
         PLATFORM,
         "drain",
         # The store's claim stays with its node.
-        set={"feature-store": {"enabled": False}, "drainSeconds": 5},
+        set={"feature-store": {"enabled": False}, "drainSeconds": 10},
         answers=(answer,),
         traffic=Traffic(requests=1000),
         steps=(Step("install"), Step("score"), Step("drain"), Step("score"), Step("uninstall")),

@@ -58,4 +58,4 @@ def test_a_wrong_port_is_named(
     kubectl.create_deployment(APP, score_image, namespace=namespace)
     endpoint = port_forward(f"deployment/{APP}", namespace=namespace, remote_port=5001)
     with pytest.raises(EndpointNotReadyError, match=r"(?is)5001.*refused"):
-        seatrial.score(endpoint, {"X": [1, 2]}, path="/score", ready_timeout_s=2.0)
+        seatrial.score(endpoint, {"X": [1, 2]}, path="/score", ready_timeout_s=5.0)

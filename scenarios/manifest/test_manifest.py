@@ -82,4 +82,4 @@ def test_a_pod_that_never_becomes_ready_names_its_probe(
     """A readiness probe on the wrong port is the reason given, with what the probe saw."""
     faulty = Manifest.load(MANIFESTS / "faulty" / "wrong-port.yaml").with_image(IMAGE, score_image)
     with pytest.raises(RolloutError, match=r"(?i)readiness probe"):
-        manifests.apply(faulty, namespace=namespace, timeout_s=12)
+        manifests.apply(faulty, namespace=namespace, timeout_s=20)

@@ -21,6 +21,7 @@ from harness.scoring.seldon_response import SeldonResponse
 from harness.scoring.traffic import TrafficProbe
 from harness.site import Site
 from harness.supply.resolver import Supply
+from harness.wait import wait_until
 
 APP = Path(__file__).parents[2] / "fixtures" / "apps" / "seldon-ml-score-component"
 MESSAGE = SeldonMessage.tensor([[0, 0], [1, 1]], names=["a", "b"])
@@ -30,8 +31,12 @@ ROWS = [[0.0, 0.0], [1.0, 1.0]]
 # (autoscaling/v2, from 1.23) and its webhook's conditions (from 1.28) are missing.
 OLDEST = (1, 33)
 
+# Traffic on a machine that may be busy: the operator gives the gateway three seconds otherwise.
+PATIENT = {"seldon.io/rest-timeout": "10000"}
+
 Deploy = Callable[..., Release]
 AskModel = Callable[[str], SeldonResponse]
+AskUntil = Callable[[str, ImageRef], SeldonResponse]
 Traffic = Callable[..., AbstractContextManager[TrafficProbe]]
 
 
@@ -99,8 +104,8 @@ def next_model_image(
 
 @pytest.fixture
 def predictor(model_image: ImageRef) -> Predictor:
-    """One replica of the model."""
-    return Predictor(model_image)
+    """One replica of the model, with a share of the processor: without one a busy node has none left for it."""
+    return Predictor(model_image, resources={"requests": {"cpu": "50m"}})
 
 
 @pytest.fixture
@@ -109,7 +114,7 @@ def deploy(seldon: SeldonDeployer, seldon_core: SeldonCore, gateway: Gateway, si
     del gateway  # it has to be there to lead
 
     def deploy(name: str, *predictors: Predictor) -> Release:
-        model = SeldonDeployment(name, predictors, no_engine=seldon_core.no_engine)
+        model = SeldonDeployment(name, predictors, no_engine=seldon_core.no_engine, annotations=PATIENT)
         release = seldon.apply(model, namespace=namespace)
         site.wait_for_route(f"/seldon/{namespace}/{name}/")
         return release
@@ -135,5 +140,21 @@ def ask_model(seatrial: Assembly, gateway: Gateway, namespace: str) -> AskModel:
     def ask(name: str) -> SeldonResponse:
         path = SeldonPaths.through_gateway(namespace, name).predictions()
         return SeldonResponse.of(seatrial.score(gateway.endpoint, MESSAGE.body, path=path))
+
+    return ask
+
+
+@pytest.fixture
+def ask_until(ask_model: AskModel) -> AskUntil:
+    """The same, until an image answers: a pod that is told to go answers until the gateway has heard of that."""
+
+    def ask(name: str, image: ImageRef) -> SeldonResponse:
+        return wait_until(
+            f"see {image.name} answer",
+            lambda: ask_model(name),
+            done=lambda answer: answer.message.request_path.get("model") == image.name,
+            timeout_s=30,
+            describe=lambda answer: str(answer.message.request_path),
+        )
 
     return ask

@@ -22,6 +22,7 @@ from scenarios.seldon.conftest import (
     MESSAGE,
     ROWS,
     AskModel,
+    AskUntil,
     Deploy,
     Traffic,
     assert_the_tutorials_answer,
@@ -79,7 +80,7 @@ def test_an_update_loses_no_request(
     deploy: Deploy,
     request_to: Callable[[str], ScoreRequest],
     traffic: Traffic,
-    ask_model: AskModel,
+    ask_until: AskUntil,
     predictor: Predictor,
     model_image: ImageRef,
     next_model_image: ImageRef,
@@ -93,19 +94,23 @@ def test_an_update_loses_no_request(
         probe.at_least(probe.answered + 60)
     probe.verdict.assert_within(ErrorBudget(max_failed=0, min_requests=120))
     assert set(probe.verdict.variants) == {model_image.name, next_model_image.name}
-    assert_the_tutorials_answer(ask_model("model"), next_model_image)
+    assert_the_tutorials_answer(ask_until("model", next_model_image), next_model_image)
 
 
 def test_a_canary_gets_its_share(
-    deploy: Deploy, ask_model: AskModel, predictor: Predictor, model_image: ImageRef, next_model_image: ImageRef
+    deploy: Deploy,
+    ask_model: AskModel,
+    predictor: Predictor,
+    model_image: ImageRef,
+    next_model_image: ImageRef,
 ) -> None:
-    """Of 400 requests a quarter goes to the canary, as far as chance allows: one false alarm in a thousand runs."""
+    """Of 400 requests a quarter goes to the canary, as far as chance allows: one false alarm in 100,000."""
     main = replace(predictor, name="main", traffic=75)
     canary = Predictor(next_model_image, name="canary", traffic=25)
     deploy("model", main, canary)
     answers = [ask_model("model").assert_data(ROWS) for _ in range(REQUESTS)]
     counts = count_variants(answers, lambda answer: answer.message.request_path["model"])
-    assert_weights(counts, {model_image.name: 75, next_model_image.name: 25})
+    assert_weights(counts, {model_image.name: 75, next_model_image.name: 25}, confidence=0.99999)
 
 
 def test_a_gateway_is_restarted_under_traffic(

@@ -11,12 +11,13 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from docker.errors import NotFound
 from kubernetes import client as kube
 
 from harness.cluster.containers import node_containers
@@ -30,9 +31,9 @@ from tests.integration.volumes import NotedVolumes
 
 MARK = "CHILD_RUN_MARK"
 # A run that was told to end has to stop programs, finish what the engine has begun, and remove it.
-ENDED_TIMEOUT_S = 90.0
+ENDED_TIMEOUT_S = 300.0
 # Until the cluster that a run makes has got so far.
-SEEN_TIMEOUT_S = 120.0
+SEEN_TIMEOUT_S = 300.0
 
 
 @dataclass
@@ -161,8 +162,9 @@ class ChildProject:
                     yield f"volume {volume['Name']}"
             yield from self.volumes.left(client, lambda name: run_id in name)
             for image in client.api.images(all=True):
-                if any(self.mark in layer["CreatedBy"] for layer in client.api.history(image["Id"])):
-                    yield f"image {image['Id']}"
+                with suppress(NotFound):  # another worker's, gone since it was listed
+                    if any(self.mark in layer["CreatedBy"] for layer in client.api.history(image["Id"])):
+                        yield f"image {image['Id']}"
 
 
 @dataclass

@@ -18,6 +18,7 @@ from harness.scoring.readiness import wait_until_answers
 from harness.scoring.request import ScoreRequest
 from harness.scoring.response import ScoreResponse
 from harness.scoring.transport import RequestsTransport
+from harness.wait import wait_until
 
 NAME = "test-ml-score-api"
 PLAIN = PlainPayload()
@@ -89,7 +90,7 @@ def test_a_port_nobody_listens_on_in_the_pod_is_told(cluster: ClusterHandle, dep
         port_forward(cluster, f"deployment/{NAME}", namespace=deployed, remote_port=81) as endpoint,
         pytest.raises(EndpointNotReadyError, match=rf"pod/{NAME}-.*connection refused"),
     ):
-        wait_until_answers(transport, ScoreRequest(endpoint, "/score", {"X": [1]}), timeout_s=2)
+        wait_until_answers(transport, ScoreRequest(endpoint, "/score", {"X": [1]}), timeout_s=5)
 
 
 def test_a_deployment_without_ready_pod_is_told(
@@ -97,6 +98,7 @@ def test_a_deployment_without_ready_pod_is_told(
 ) -> None:
     """The error names the pod and what Kubernetes says of it."""
     kubectl.create_deployment("absent", "127.0.0.1:9/absent:1", namespace=namespace, wait=False)
+    wait_until("see its pod", lambda: kubectl.get("pods", namespace=namespace), timeout_s=60)
     with (
         pytest.raises(AccessError, match=r"deployment/absent in namespace .* within 3 s\n.*pod/absent-\S+: Pending"),
         port_forward(cluster, "deployment/absent", namespace=namespace, remote_port=5000, ready_timeout_s=3),

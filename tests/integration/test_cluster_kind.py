@@ -259,15 +259,15 @@ def test_a_service_gets_an_address_that_the_host_reaches(
     run_kubectl(*kubectl.apply(), stdin=WEB)
     run_kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=60s")
     address = "{.status.loadBalancer.ingress[0].ip}"
-    run_kubectl("wait", f"--for=jsonpath={address}", "service/web", "--timeout=30s")
+    run_kubectl("wait", f"--for=jsonpath={address}", "service/web", "--timeout=60s")
     ip = run_kubectl("get", "service", "web", f"--output=jsonpath={address}")
 
     def ask() -> str:
-        with contextlib.suppress(requests.ConnectionError):
+        with contextlib.suppress(requests.RequestException):
             return requests.get(f"http://{ip}/", timeout=2).text
         return ""
 
-    assert wait_until(f"get an answer from {ip}", ask, timeout_s=15).strip() == "ahoy"
+    assert wait_until(f"get an answer from {ip}", ask, timeout_s=60).strip() == "ahoy"
 
 
 @pytest.mark.parametrize("asker", ["a node", "a pod"])
@@ -433,8 +433,9 @@ def test_the_next_run_sweeps_what_a_killed_one_left(
     process.kill()
     process.wait(timeout=10)
     assert any(one.startswith("volume ") for one in left_behind(name))
-    assert name in workshop.provider(tmp_path / "another-cache").sweep()
-    assert left_behind(name) == []
+    # Another worker's run may have begun and swept before.
+    workshop.provider(tmp_path / "another-cache").sweep()
+    wait_until("see it gone", lambda: left_behind(name), done=lambda left: left == [], timeout_s=60)
     assert not (tmp_path / name).exists()
 
 
@@ -528,7 +529,7 @@ def test_a_cluster_that_never_becomes_ready_says_why(
     workshop: Workshop, tmp_path: Path, left_behind: Callable[[str], list[str]]
 ) -> None:
     """Without a pod network no node gets Ready: the error carries the node's own words."""
-    provider = workshop.provider(tmp_path, create_timeout_s=60.0)
+    provider = workshop.provider(tmp_path, create_timeout_s=75.0)
     spec = ClusterSpec("1.34", extra_config={"networking": {"disableDefaultCNI": True}})
     name = provider.name_for(spec)
     with pytest.raises(ClusterNotReadyError, match=r"is not Ready(?s:.*)the node logs are in"):

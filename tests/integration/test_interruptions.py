@@ -13,6 +13,7 @@ from kubernetes import client as kube
 from harness.cluster.provider import ClusterHandle
 from harness.naming import LABEL_RUN
 from harness.supply.resolver import Supply
+from harness.wait import wait_until
 from tests.integration.child_run import ChildProject, ChildRun
 
 # Preloaded in the node image, with busybox in it.
@@ -57,7 +58,7 @@ def test_while_a_cluster_is_made(child: ChildProject, number: signal.Signals, mo
     if moment == "usable":
         run.until("see kind end", lambda: not run.has_process("create", "cluster"))
     if moment != "first":
-        assert child.volumes.of(lambda name: run.run_id in name), "a node has volumes: where are they?"
+        run.until("hear of the node's volumes", lambda: child.volumes.of(lambda name: run.run_id in name))
     run.signal(number)
     assert run.wait() == EXIT_CODES[number]
     assert child.traces() == []
@@ -225,4 +226,5 @@ def test_the_next_run_removes_a_killed_ones_cluster(child: ChildProject) -> None
 
     child.write({"test_it.py": "def test_it(seatrial):\n    assert seatrial.provider\n"})
     assert child.run().exit_code == 0
-    assert child.traces() == []
+    # The killed run's kind, which nobody has ended, ends by itself when its nodes are gone.
+    wait_until("see nothing left", child.traces, done=lambda left: left == [], timeout_s=60)

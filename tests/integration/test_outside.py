@@ -28,6 +28,7 @@ from harness.outside.s3 import S3, ObjectStore
 from harness.outside.trusting_image import write_trusting_context
 from harness.outside.world import OutsideWorld
 from harness.supply.resolver import Supply
+from harness.wait import wait_until
 
 RUN = Run.begin()
 BUCKET = "a-bucket"
@@ -229,7 +230,8 @@ def test_other_names_are_refused(world: OutsideWorld) -> None:
 def test_the_log_names_who_was_asked_for_what(world: OutsideWorld) -> None:
     """It is evidence: which name, which path, which answer."""
     requests.get(f"http://{world.http_address}/v2/x", headers={"Host": "hub.docker.com"}, timeout=10)
-    assert "http://hub.docker.com/v2/x GET 404" in world.log()
+    said = "http://hub.docker.com/v2/x GET 404"
+    wait_until("find it in the log", world.log, done=lambda log: said in log, timeout_s=30)
 
 
 def test_a_world_that_cannot_serve_is_not_left_behind(

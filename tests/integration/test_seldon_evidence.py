@@ -61,5 +61,6 @@ def test_a_model_that_crashes_leaves_its_last_words_and_the_operators(
     assert "the weights are not where they should be" in previous
     status = yaml.safe_load(found[f"{namespace}/seldondeployments.yaml"])["status"]
     assert status["state"] == "Creating"
-    (operator,) = (text for name, text in found.items() if name.startswith("seldon-core/logs/"))
+    logs = {name: text for name, text in found.items() if name.startswith("seldon-core/logs/")}
+    (operator,) = (text for name, text in logs.items() if ".previous." not in name)
     assert "model-default-0-model" in operator

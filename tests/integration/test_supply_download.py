@@ -230,7 +230,7 @@ def test_silence_is_noticed(publisher: Publisher, fetch: Callable[..., Program |
 
     publisher.scripts = [stall]
     with pytest.raises(DownloadError, match="2 attempts"):
-        fetch(stall_s=0.1, attempts=2)
+        fetch(stall_s=0.5, attempts=2)
     assert len(publisher.requests) == 2
     assert nothing_is_left(cache)
 

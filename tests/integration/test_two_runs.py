@@ -40,18 +40,18 @@ TEST = """
         endpoint = port_forward("deployment/app", namespace=namespace, remote_port=5000)
 
         def answer():
-            return requests.get(f"{endpoint.url}/answer", timeout=5).text
+            return requests.get(f"{endpoint.url}/answer", timeout=30).text
 
         assert answer() == SIDE
         Path(f"{SIDE}.up").touch()
         wait_until("see the other run's service up", Path(f"{OTHER}.up").exists, timeout_s=400)
         assert answer() == SIDE
         if SIDE == "right":
-            wait_until("see the other run end", Path("left.ended").exists, timeout_s=60)
+            wait_until("see the other run end", Path("left.ended").exists, timeout_s=300)
             assert answer() == SIDE
 """
 # A cluster and a service each, side by side.
-RUN_TIMEOUT_S = 480.0
+RUN_TIMEOUT_S = 420.0
 
 
 def test_two_runs_at_once(child: ChildProject, supply: Supply) -> None:

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from docker import DockerClient
-from docker.errors import DockerException, NotFound
+from docker.errors import DockerException
 
 from harness.engine.engine import Engine
 
@@ -44,7 +44,7 @@ def noted_volumes(engine: Engine) -> Iterator[NotedVolumes]:
 
         def listen() -> None:
             for event in events:
-                with suppress(NotFound):  # gone already
+                with suppress(DockerException):  # gone already, or not to be inspected just now
                     noted.note(client.api.inspect_container(event["id"]))
 
         def listen_until_closed() -> None:
