@@ -21,8 +21,8 @@ from harness.wait import wait_until
 if TYPE_CHECKING:
     import docker
 
-# Removing takes one or two seconds; a container in the middle of its start a few more.
-_REMOVAL_TIMEOUT_S = 30.0
+# Removing takes one or two seconds; a container in the middle of its start a few more, on a busy host many.
+_REMOVAL_TIMEOUT_S = 120.0
 
 _MTU = "com.docker.network.driver.mtu"
 

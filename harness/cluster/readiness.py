@@ -80,7 +80,7 @@ def wait_until_usable(
 
 def is_healthy(api: client.ApiClient, *, nodes: int) -> str:
     """Look once at a cluster used before; return what is wrong with it, or the empty string."""
-    page = read_json(client.CoreV1Api(api).list_node, timeout_s=5)
+    page = read_json(client.CoreV1Api(api).list_node, timeout_s=10)
     found = {name_of(item): item for item in page["items"]}
     if len(found) >= nodes and all(map(node_is_ready, found.values())):
         return ""

@@ -163,7 +163,7 @@ class ApiReader:
             headers=headers,
             preload_content=False,
             retries=False,
-            timeout=urllib3.Timeout(connect=5.0, read=read_timeout_s),
+            timeout=urllib3.Timeout(connect=10.0, read=read_timeout_s),
         )
         if response.status >= HTTPStatus.BAD_REQUEST:
             text = bytes(response.data).decode("utf-8", errors="replace")

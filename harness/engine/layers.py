@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LAYER = re.compile(r" ---> (?P<id>[0-9a-f]{12})")
 
 # Seconds for the engine to remove the container of a step that was stopped; a layer that is in use then is left.
-_REMOVAL_TIMEOUT_S = 10
+_REMOVAL_TIMEOUT_S = 30
 
 
 class BuildLayers:

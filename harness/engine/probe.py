@@ -10,8 +10,9 @@ from typing import Literal
 
 from harness.engine.engine import open_client
 
-# A local engine answers within milliseconds; one on a loaded machine, or behind a network, within a few seconds.
-PROBE_TIMEOUT_S = 5
+# A local engine answers within milliseconds; one on a loaded machine, or behind a network, within a few seconds. An
+# address where nobody listens is told at once.
+PROBE_TIMEOUT_S = 15
 
 Verdict = Literal["answers", "absent", "refused", "denied", "fails"]
 
