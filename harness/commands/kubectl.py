@@ -146,6 +146,11 @@ def delete_pods(*, namespace: str, grace_s: int, timeout_s: float) -> Args:
     )
 
 
+def forget_pods(*, namespace: str) -> Args:
+    """``kubectl delete pods --all --force``: the API server lets go of them at once, whatever their containers do."""
+    return ("delete", "pods", "--all", *_namespace(namespace), "--grace-period=0", "--force", "--wait=false")
+
+
 def drain(node: str, *, timeout_s: float) -> Args:
     """``kubectl drain``: evict a node's pods, as disruption budgets allow; daemons stay, emptied directories go."""
     return (

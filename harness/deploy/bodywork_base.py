@@ -28,7 +28,7 @@ COMMAND_TIMEOUT_S = 60.0
 # Bodywork gives each stage its own limit and 90 s more: three stages of two minutes.
 WORKFLOW_TIMEOUT_S = 600.0
 # Of pods that have nothing to save, and for them to be gone.
-_POD_GRACE_S, _POD_TIMEOUT_S = 1, 15.0
+_POD_GRACE_S, _POD_TIMEOUT_S = 1, 4.0
 
 _PROJECT_REASONS = frozenset(
     {
@@ -146,13 +146,15 @@ class AnyBodyworkDeployer(ClusterDeployer):
     def _delete_namespace(self, name: str) -> None:
         """Have a namespace begin to go, its pods being gone already.
 
-        Bodywork is process 1 of its pods and hears no SIGTERM: they would use up their 30 s, which a kubelet of 1.21
-        does not cut short once they run, and a namespace that finds pods looks again after 16 s. So the pods go
-        first, and nobody makes new ones. Those that will not go are the namespace's to tell of.
+        Bodywork is process 1 of its pods and hears no SIGTERM: they would use up their 30 s, and a namespace that
+        finds pods looks again after 16 s. So the pods go first, and nobody makes new ones. Of those that were told to
+        go before, by a rollout, a kubelet of 1.21 does not cut the time short: they are not waited for, their node ends
+        them. What the API server does not let go of even so is the namespace's to tell of.
         """
         self._kubectl(*kubectl.delete_controllers(namespace=name))
         pods = kubectl.delete_pods(namespace=name, grace_s=_POD_GRACE_S, timeout_s=_POD_TIMEOUT_S)
-        self._runner.run(self._handle.kubectl_command(*pods))
+        if not self._runner.run(self._handle.kubectl_command(*pods)).succeeded:
+            self._kubectl(*kubectl.forget_pods(namespace=name))
         self._kubectl(*kubectl.delete_namespace(name))
 
     def _bodywork(

@@ -221,3 +221,6 @@ def test_what_bodywork_needs_besides() -> None:
     assert " ".join(kubectl.delete_pods(namespace="n", grace_s=1, timeout_s=15.0)) == (
         "delete pods --all --namespace n --grace-period=1 --timeout=15s"
     )
+    assert " ".join(kubectl.forget_pods(namespace="n")) == (
+        "delete pods --all --namespace n --grace-period=0 --force --wait=false"
+    )

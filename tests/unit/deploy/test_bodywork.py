@@ -297,9 +297,21 @@ def test_a_namespaces_pods_go_before_it(
 ) -> None:
     """First what would make them anew, then they, then the namespace; what is in it is not deleted one by one."""
     server.lists["/api/v1"] = discovery(Namespace=("namespaces", False))
-    runner.on("kubectl", "delete", "pods", exit_code=1, stderr="timed out waiting")
     runner.on("kubectl", "delete")
     refs = (ResourceRef("Namespace", "n"), ResourceRef("ServiceAccount", "a", "n"))
     pipelines.delete(Release("n", "n", "bodywork", refs))
     deleted = [command.argv[command.argv.index("delete") + 1] for command in runner.commands]
     assert deleted == ["deployments,replicasets,jobs,cronjobs", "pods", "namespace"]
+
+
+def test_pods_that_take_their_time_are_not_waited_for(
+    pipelines: BodyworkDeployer, runner: RecordingRunner, server: ScriptedServer
+) -> None:
+    """A rollout told them to go and gave them 30 s: the API server lets go of them, and the namespace goes."""
+    server.lists["/api/v1"] = discovery(Namespace=("namespaces", False))
+    runner.on("kubectl", "delete", "pods", "--grace-period=1", exit_code=1, stderr="timed out waiting")
+    runner.on("kubectl", "delete")
+    pipelines.delete(Release("n", "n", "bodywork", (ResourceRef("Namespace", "n"),)))
+    deleted = [command.argv[command.argv.index("delete") + 1 :] for command in runner.commands]
+    assert [words[0] for words in deleted] == ["deployments,replicasets,jobs,cronjobs", "pods", "pods", "namespace"]
+    assert {"--force", "--grace-period=0"} <= set(deleted[2])
