@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from docker import DockerClient
 from docker.errors import NotFound
 from kubernetes import client as kube
 
@@ -161,10 +162,7 @@ class ChildProject:
                 if (volume["Labels"] or {}).get(LABEL_RUN) == run_id:
                     yield f"volume {volume['Name']}"
             yield from self.volumes.left(client, lambda name: run_id in name)
-            for image in client.api.images(all=True):
-                with suppress(NotFound):  # another worker's, gone since it was listed
-                    if any(self.mark in layer["CreatedBy"] for layer in client.api.history(image["Id"])):
-                        yield f"image {image['Id']}"
+            yield from (f"image {image_id}" for image_id in images_made_with(client, self.mark))
 
 
 @dataclass
@@ -247,6 +245,14 @@ class ChildRun:
             if all(any(word in argument for argument in argv) for word in words):
                 return True
         return False
+
+
+def images_made_with(client: DockerClient, mark: str) -> Iterator[str]:
+    """Give the ids of the images, unnamed ones included, that a command with `mark` in it made."""
+    for image in client.api.images(all=True):
+        with suppress(NotFound):  # another worker's, gone since it was listed
+            if any(mark in layer["CreatedBy"] for layer in client.api.history(image["Id"])):
+                yield image["Id"]
 
 
 def processes_with(setting: str) -> list[int]:

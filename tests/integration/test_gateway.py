@@ -293,8 +293,7 @@ def test_a_gateway_restarted_under_traffic_loses_nothing(
 ) -> None:
     """Every Envoy is replaced while requests arrive; each is answered, however slow the machine is meanwhile."""
     manifests.apply([deployment("app", score_image)], namespace=namespace)
-    patient = mapping(namespace, "app", "app-default")
-    manifests.apply([service("app-default", "app", patient)], namespace=namespace)
+    manifests.apply([service("app-default", "app", mapping(namespace, "app", "app-default"))], namespace=namespace)
     wait_for_route(cluster, path_of(namespace, "app"), timeout_s=60)
     asked = replace(request(gateway.endpoint, namespace, "app"), timeout_s=25)
     with traffic(asked, rate_per_s=10, keep_alive=keep_alive, name="restart of the gateway") as probe:

@@ -16,6 +16,7 @@ from harness.supply.builders.protocol import Build, BuildLog
 from harness.supply.pins import Pins, host_arch
 from harness.supply.recipe import Recipes
 from harness.supply.resolver import Supply
+from tests.integration.child_run import images_made_with
 
 
 class InterruptingLog(BuildLog):
@@ -51,12 +52,4 @@ def test_nothing_is_left_of_it(engine: Engine, supply: Supply, client: docker.Do
             docker_build(lambda: engine, build, files={}, base=base, tag=f"seatrial-test/{mark}:1", labels={})
     assert "---> " in (tmp_path / "log").read_text().partition("Step 3/4")[2], "no layer had been made"
     assert [one["Id"] for one in client.api.containers(all=True) if mark in one["Command"]] == []
-    assert [one["Id"] for one in client.api.images(all=True) if mark in history(client, one["Id"])] == []
-
-
-def history(client: docker.DockerClient, image_id: str) -> str:
-    """Return what an image was made by; nothing of another worker's that is gone since it was listed."""
-    try:
-        return "\n".join(layer["CreatedBy"] for layer in client.api.history(image_id))
-    except docker.errors.NotFound:
-        return ""
+    assert list(images_made_with(client, mark)) == []
